@@ -1,0 +1,1 @@
+//! Names and types of a written document against the schema.

@@ -1,0 +1,1 @@
+//! Written text becomes the described Gateway.

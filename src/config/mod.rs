@@ -1,0 +1,75 @@
+//! The described Gateway: plain data, whatever its source.
+//!
+//! A YAML file and cluster objects are read as the same written types ([`spec`]), turned into the same
+//! described types by the same code ([`describe`]), and reach the proxy the same way: as one [`Gateway`]
+//! inside an [`Offer`]. Nothing else does. What is in here is checked and normalised, knows nothing of
+//! sockets or of Kubernetes, and never changes once made; shared parts are shared by `Arc`, so that what
+//! two descriptions have in common can be recognised by pointer.
+//!
+//! `id` names what outlives a description, `units` reads texts, `problem` says what is wrong, `yaml`
+//! and `check` find where, `file` reads the file skin.
+
+pub mod check;
+pub mod describe;
+pub mod file;
+pub mod id;
+pub mod listener;
+pub mod problem;
+pub mod route;
+pub mod schema;
+pub mod spec;
+pub mod units;
+pub mod upstream;
+pub mod yaml;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::Serialize;
+
+pub use id::{EndpointId, RuleId, UpstreamId};
+pub use listener::Listener;
+pub use problem::{Effect, Problem, Slug};
+pub use route::{Action, Destination, HostPattern, Match, PathMatch, Route, Rule, Source, Target, Timeouts};
+pub use spec::AccessLogFormat;
+pub use upstream::{Endpoint, EndpointState, Upstream, UpstreamSettings};
+
+/// The whole description of what is served.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Gateway {
+    /// Where clients connect; names and ports are unique.
+    pub listeners: Vec<Listener>,
+    /// File first, then objects by age and name; inside a source in the order written.
+    pub routes: Vec<Arc<Route>>,
+    /// Every upstream that a route names is here, once.
+    pub upstreams: Vec<Arc<Upstream>>,
+    /// How requests are logged.
+    pub access_log: AccessLogFormat,
+}
+
+/// Control plane to data plane: serve this. Only the newest offer counts.
+#[derive(Clone, Debug)]
+pub struct Offer {
+    /// Grows by one with each offer of a process.
+    pub number: u64,
+    /// What to serve.
+    pub gateway: Arc<Gateway>,
+}
+
+/// Data plane to control plane: every request from now on is decided by this offer or a later one.
+#[derive(Clone, Debug, Default)]
+pub struct Applied {
+    /// That of the [`Offer`]; 0 before the first.
+    pub number: u64,
+}
+
+/// Writes a duration the way users write it.
+fn serialize_duration<S: serde::Serializer>(value: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(&format_duration(*value))
+}
+
+/// `1500ms`, `30s`: the shortest form that [`units::parse_duration`] reads back.
+fn format_duration(value: Duration) -> String {
+    if value.subsec_millis() == 0 { format!("{}s", value.as_secs()) } else { format!("{}ms", value.as_millis()) }
+}

@@ -1,0 +1,92 @@
+//! Schema pieces that serde types alone cannot say: forms with a message, list types, bounds.
+//!
+//! Written by hand because the API server shows a `pattern` to users raw, while a CEL rule has a
+//! message. Bounds on lengths and counts keep the cost of those rules under the API server's limit.
+
+use schemars::{Schema, SchemaGenerator, json_schema};
+
+use super::spec::BackendSpec;
+
+/// The text users see for a path that is not in the form it is matched in.
+pub const PATH_MESSAGE: &str =
+    "must begin with / and be written the way it is matched: no //, /./, /../, ?, #, spaces or %2F";
+/// The text users see for what is no host name.
+pub const HOST_MESSAGE: &str =
+    "must be a host name in lower case, without port; a wildcard stands for the whole first part: *.example.com";
+/// The text users see when no backend gets anything.
+pub const WEIGHTS_MESSAGE: &str = "at least one backend needs a weight above 0";
+
+/// A path as it is matched.
+pub fn path(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": "string",
+        "maxLength": 512,
+        "x-kubernetes-validations": [{
+            "rule": "self.startsWith('/') && !self.contains('//') && !self.contains('/./') && !self.contains('/../') && !self.endsWith('/.') && !self.endsWith('/..') && !self.contains('?') && !self.contains('#') && !self.contains(' ') && !self.contains('%2f') && !self.contains('%2F')",
+            "message": PATH_MESSAGE,
+        }],
+    })
+}
+
+/// Host names, each once.
+pub fn hosts(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": "array",
+        "maxItems": 32,
+        "x-kubernetes-list-type": "set",
+        "items": {
+            "type": "string",
+            "maxLength": 253,
+            "x-kubernetes-validations": [{
+                "rule": "self.matches('^([*][.])?([a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?[.])*[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$')",
+                "message": HOST_MESSAGE,
+            }],
+        },
+    })
+}
+
+/// Methods, each once.
+pub fn methods(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": "array",
+        "minItems": 1,
+        "maxItems": 16,
+        "x-kubernetes-list-type": "set",
+        "items": { "type": "string", "minLength": 1, "maxLength": 32 },
+    })
+}
+
+/// Header names with the value each must have.
+pub fn headers(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": "object",
+        "maxProperties": 16,
+        "additionalProperties": { "type": "string", "maxLength": 4096 },
+    })
+}
+
+/// Backends, of which at least one gets something.
+pub fn backends(generator: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": "array",
+        "minItems": 1,
+        "maxItems": 32,
+        "items": generator.subschema_for::<BackendSpec>(),
+        "x-kubernetes-validations": [{
+            "rule": "self.exists(b, !has(b.weight) || b.weight > 0)",
+            "message": WEIGHTS_MESSAGE,
+        }],
+    })
+}
+
+/// A duration.
+pub fn duration(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": "string",
+        "maxLength": 32,
+        "x-kubernetes-validations": [{
+            "rule": "self.matches('^([0-9]{1,5}(h|m|s|ms)){1,4}$')",
+            "message": "must be a duration such as 500ms, 30s, 1m30s or 2h (whole numbers, units h m s ms)",
+        }],
+    })
+}

@@ -1,0 +1,3 @@
+//! Sluice.
+
+pub mod config;

@@ -1,3 +1,5 @@
 //! Sluice.
 
 pub mod config;
+pub mod lb;
+pub mod router;

@@ -2,4 +2,6 @@
 
 pub mod config;
 pub mod lb;
+pub mod observe;
 pub mod router;
+pub mod upstream;

@@ -41,6 +41,12 @@ impl Deadlines {
         };
         due.iter().for_each(Waker::wake_by_ref);
     }
+
+    /// Wakes everybody who waits: something that all of them look at has changed.
+    pub fn wake_all(&self) {
+        let all: Vec<Waker> = self.slots.borrow().waiting.iter().flatten().map(|w| w.waker.clone()).collect();
+        all.iter().for_each(Waker::wake_by_ref);
+    }
 }
 
 /// The deadline of one exchange.

@@ -108,6 +108,15 @@ impl<B> Transfer<B> {
         matches!(self.download, Download::End)
     }
 
+    /// Body bytes still to come, if the server told the length.
+    pub fn length_left(&self) -> Option<u64> {
+        match self.download {
+            Download::Length(left) => Some(left),
+            Download::End => Some(0),
+            Download::Head | Download::Chunked(_) | Download::UntilClose => None,
+        }
+    }
+
     /// The body, if nothing was taken from it: the request can be sent again elsewhere.
     pub fn into_untouched_body(self) -> Option<Option<B>> {
         self.upload.into_untouched_body()

@@ -1,6 +1,10 @@
 //! Sluice.
 
+pub mod app;
+pub mod cli;
 pub mod config;
+pub mod controller;
+pub mod crd;
 pub mod lb;
 pub mod observe;
 pub mod proxy;

@@ -14,15 +14,23 @@ use std::sync::Arc;
 
 use http::{HeaderName, HeaderValue, Method};
 
-use super::id::{EndpointId, RuleId, UpstreamId};
+use super::id::{RuleId, UpstreamId};
 use super::problem::{Problem, Slug};
 use super::route::{
     Action, Destination, HeaderEquals, HostPattern, Match, MethodName, PathMatch, Route, Rule, Source, Target, Timeouts,
 };
 use super::schema::{HOST_MESSAGE, PATH_MESSAGE, WEIGHTS_MESSAGE};
-use super::spec::{BackendSpec, EndpointSpec, PoolSpec, RouteSpec, RuleFields, ServiceSpec, TimeoutsSpec};
-use super::units::parse_duration;
-use super::upstream::{Endpoint, EndpointState, Upstream, UpstreamSettings};
+use super::spec::{BackendSpec, RouteSpec, RuleFields, ServiceSpec, TimeoutsSpec};
+use super::upstream::{Endpoint, Upstream, UpstreamSettings};
+
+mod duplicate;
+mod form;
+mod server;
+
+pub use duplicate::{Duplicate, find_duplicates};
+use form::{describe_url, good_beginning, is_path_form, parse_host, strip_final_slash};
+pub use server::{describe_endpoints, describe_settings};
+use server::{merge_endpoint, read_duration, weight_of};
 
 /// The place where something is written: what it can see, and what it may do.
 pub trait Scope {
@@ -79,84 +87,6 @@ pub fn describe_routes(specs: &[RouteSpec], scope: &mut dyn Scope) -> Described 
         describer.out.routes.push(route);
     }
     describer.out
-}
-
-/// The settings of an upstream, with defaults where nothing, or nothing usable, is written.
-pub fn describe_settings(
-    connect_timeout: Option<&str>,
-    pool: Option<&PoolSpec>,
-    at: &str,
-    problems: &mut Vec<Problem>,
-) -> UpstreamSettings {
-    let mut settings = UpstreamSettings::default();
-    read_duration(connect_timeout, &format!("{at}.connectTimeout"), problems, &mut settings.connect_timeout);
-    if let Some(pool) = pool {
-        let place = format!("{at}.pool.idleTimeout");
-        read_duration(pool.idle_timeout.as_deref(), &place, problems, &mut settings.pool_idle_timeout);
-        if let Some(max_idle) = pool.max_idle {
-            settings.pool_max_idle = usize::try_from(max_idle).unwrap_or(0);
-        }
-    }
-    settings
-}
-
-/// The endpoints of a named upstream.
-pub fn describe_endpoints(
-    specs: &[EndpointSpec],
-    scope: &dyn Scope,
-    at: &str,
-    problems: &mut Vec<Problem>,
-) -> Vec<Endpoint> {
-    let mut endpoints: Vec<Endpoint> = Vec::new();
-    for (index, spec) in specs.iter().enumerate() {
-        let place = format!("{at}.endpoints[{index}].url");
-        match describe_url(&spec.url, weight_of(spec.weight), scope, &place) {
-            Ok(endpoint) => merge_endpoint(&mut endpoints, endpoint),
-            Err(problem) => problems.push(problem),
-        }
-    }
-    endpoints
-}
-
-/// Rules of one host that look at the same thing: the first in precedence serves, the others never do.
-///
-/// Returns, for each later one, the place where it is written and the earlier route and rule. `routes`
-/// must be in the order of precedence (source, then position).
-pub fn find_duplicates<'a>(routes: impl Iterator<Item = &'a Route>) -> Vec<Duplicate<'a>> {
-    let mut seen: BTreeMap<(Option<&HostPattern>, &Match), (&Route, &Rule)> = BTreeMap::new();
-    let mut found = Vec::new();
-    for route in routes {
-        let hosts: Vec<Option<&HostPattern>> =
-            if route.hosts.is_empty() { vec![None] } else { route.hosts.iter().map(Some).collect() };
-        for rule in &route.rules {
-            for host in &hosts {
-                match seen.get(&(*host, &rule.matches)) {
-                    Some((winner_route, winner)) => {
-                        found.push(Duplicate { host: *host, route, rule, winner_route, winner });
-                    }
-                    None => {
-                        seen.insert((*host, &rule.matches), (route, rule));
-                    }
-                }
-            }
-        }
-    }
-    found
-}
-
-/// Two rules with the same match on one host.
-#[derive(Debug)]
-pub struct Duplicate<'a> {
-    /// The host; none: any host.
-    pub host: Option<&'a HostPattern>,
-    /// The later one's route.
-    pub route: &'a Route,
-    /// The later one, which is not served on this host.
-    pub rule: &'a Rule,
-    /// The earlier one's route.
-    pub winner_route: &'a Route,
-    /// The earlier one.
-    pub winner: &'a Rule,
 }
 
 struct Describer<'a> {
@@ -399,108 +329,11 @@ enum Backend {
     Upstream(UpstreamId),
 }
 
-fn weight_of(weight: Option<i32>) -> u32 {
-    weight.map_or(1, |weight| u32::try_from(weight).unwrap_or(0))
-}
-
 fn add_target(targets: &mut Vec<Target>, to: Destination, weight: u32) {
     match targets.iter_mut().find(|target| target.to == to) {
         Some(target) => target.weight = target.weight.saturating_add(weight),
         None => targets.push(Target { to, weight }),
     }
-}
-
-/// The same server written twice is one endpoint with both shares.
-fn merge_endpoint(endpoints: &mut Vec<Endpoint>, endpoint: Endpoint) {
-    match endpoints.iter_mut().find(|known| known.id == endpoint.id) {
-        Some(known) => known.weight = known.weight.saturating_add(endpoint.weight),
-        None => endpoints.push(endpoint),
-    }
-}
-
-fn read_duration(text: Option<&str>, at: &str, problems: &mut Vec<Problem>, value: &mut std::time::Duration) {
-    match text.map(parse_duration) {
-        Some(Ok(duration)) => *value = duration,
-        Some(Err(error)) => problems.push(Problem::new(at, Slug::DurationForm, error.to_string())),
-        None => {}
-    }
-}
-
-/// Reads `http://host:port`.
-fn describe_url(text: &str, weight: u32, scope: &dyn Scope, at: &str) -> Result<Endpoint, Problem> {
-    let form = |message: &str| Problem::new(at, Slug::UrlForm, message);
-    let uri: http::Uri = text.parse().map_err(|_| form("must be a URL such as http://10.0.0.1:8080"))?;
-    match uri.scheme_str() {
-        Some("http") => {}
-        Some("https") => return Err(Problem::new(at, Slug::NotSupported, "https backends are not supported yet")),
-        _ => return Err(form("must be a URL such as http://10.0.0.1:8080")),
-    }
-    let authority = uri.authority().ok_or_else(|| form("must be a URL such as http://10.0.0.1:8080"))?;
-    if authority.as_str().contains('@') {
-        return Err(form("a backend URL has no user and no password"));
-    }
-    if !matches!(uri.path_and_query().map(http::uri::PathAndQuery::as_str), None | Some("" | "/")) {
-        return Err(Problem::new(
-            at,
-            Slug::UrlPath,
-            "a backend URL has no path: what clients ask for is sent on as it is",
-        ));
-    }
-    let host = uri.host().unwrap_or_default().trim_start_matches('[').trim_end_matches(']').to_ascii_lowercase();
-    let has_port = authority.as_str().len() > uri.host().map_or(0, str::len);
-    let port = match uri.port_u16() {
-        Some(0) => return Err(Problem::new(at, Slug::PortForm, "a port is 1 to 65535")),
-        Some(port) => port,
-        None if has_port => return Err(Problem::new(at, Slug::PortForm, "a port is 1 to 65535")),
-        None => 80,
-    };
-    if host.is_empty() {
-        return Err(form("must be a URL such as http://10.0.0.1:8080"));
-    }
-    scope.check_url_host(&host, at)?;
-    let mut endpoint = Endpoint { id: EndpointId::new(""), host, port, weight, state: EndpointState::Active };
-    endpoint.id = EndpointId::new(endpoint.authority());
-    Ok(endpoint)
-}
-
-/// Lower case letters, digits, hyphens, dots; at most one `*.` in front.
-fn parse_host(text: &str) -> Option<HostPattern> {
-    let (is_wildcard, name) = match text.strip_prefix("*.") {
-        Some(rest) => (true, rest),
-        None => (false, text),
-    };
-    let is_label = |label: &str| {
-        (1..=63).contains(&label.len())
-            && label.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
-            && !label.starts_with('-')
-            && !label.ends_with('-')
-    };
-    if text.len() > 253 || !name.split('.').all(is_label) {
-        return None;
-    }
-    Some(if is_wildcard { HostPattern::Wildcard(name.to_owned()) } else { HostPattern::Exact(name.to_owned()) })
-}
-
-/// Whether a path is written the way it is matched; the same as the schema's rule, and plain ASCII.
-fn is_path_form(path: &str) -> bool {
-    path.starts_with('/')
-        && path.len() <= 512
-        && !["//", "/./", "/../", "?", "#", " ", "%2f", "%2F"].iter().any(|part| path.contains(part))
-        && !path.ends_with("/.")
-        && !path.ends_with("/..")
-        && path.bytes().all(|b| b.is_ascii_graphic())
-}
-
-fn strip_final_slash(path: &str) -> String {
-    let stripped = path.strip_suffix('/').unwrap_or(path);
-    if stripped.is_empty() { "/".to_owned() } else { stripped.to_owned() }
-}
-
-/// The longest beginning, in whole segments, that is a path.
-fn good_beginning(text: &str) -> String {
-    let ends = text.match_indices('/').map(|(at, _)| at).chain([text.len()]).filter(|at| *at > 0);
-    let good = ends.map(|end| &text[..end]).take_while(|part| is_path_form(part)).last();
-    strip_final_slash(good.unwrap_or("/"))
 }
 
 #[cfg(test)]

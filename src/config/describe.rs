@@ -76,14 +76,25 @@ pub struct Described {
     pub problems: Vec<Problem>,
 }
 
-/// Describes the routes of one file or object.
+/// Describes the routes of one object or file.
 pub fn describe_routes(specs: &[RouteSpec], scope: &mut dyn Scope) -> Described {
+    let prefix = scope.path_prefix();
+    describe_placed_routes(
+        specs.iter().enumerate().map(|(index, spec)| (format!("{prefix}routes[{index}]"), spec)),
+        scope,
+    )
+}
+
+/// Describes routes of which each says where it is written: those of several files are one list with
+/// one set of names, but every message counts inside its own file.
+pub fn describe_placed_routes<'s>(
+    specs: impl Iterator<Item = (String, &'s RouteSpec)>,
+    scope: &mut dyn Scope,
+) -> Described {
     let mut describer = Describer { scope, out: Described::default() };
     let mut names = BTreeMap::new();
-    for (index, spec) in specs.iter().enumerate() {
-        let at = format!("{}routes[{index}]", describer.scope.path_prefix());
-        describer.check_name_is_free(spec.rule.name.as_deref(), &at, &mut names);
-        let route = describer.route(spec, &at);
+    for (at, spec) in specs {
+        let route = describer.route(spec, &at, &mut names);
         describer.out.routes.push(route);
     }
     describer.out
@@ -109,31 +120,48 @@ impl Describer<'_> {
         }
     }
 
-    fn route(&mut self, spec: &RouteSpec, at: &str) -> Route {
+    /// Whether something found since `before` turns a rule off.
+    fn is_broken_since(&self, before: usize) -> bool {
+        self.out.problems.iter().skip(before).any(|p| p.slug.effect() == super::Effect::RuleOff)
+    }
+
+    fn route(&mut self, spec: &RouteSpec, at: &str, names: &mut BTreeMap<String, String>) -> Route {
         let before = self.out.problems.len();
+        self.check_name_is_free(spec.rule.name.as_deref(), at, names);
         let hosts = self.hosts(spec, at);
         self.check_route_shape(spec, at);
-        let hosts_are_broken = self.out.problems[before..].iter().any(|p| p.slug.effect() == super::Effect::RuleOff);
+        let mut timeouts = Timeouts::default();
+        self.timeouts(spec.rule.timeouts.as_ref(), at, &mut timeouts);
         let parent = Parent {
             identity: self.route_identity(spec, &hosts),
             first_host: hosts.first().map(ToString::to_string).unwrap_or_default(),
-            timeouts: spec.rule.timeouts.as_ref(),
-            is_broken: hosts_are_broken,
+            timeouts,
+            is_broken: self.is_broken_since(before),
         };
         let rules = match &spec.rules {
             Some(rules) => self.rules(rules.iter().map(|rule| &rule.rule), &parent, at),
             None => vec![self.rule(&spec.rule, &parent, at, None)],
         };
+        // No hosts means any host. A route that has none because its own are broken, or because it must
+        // have some, would answer for everybody: it has no place to keep, so it keeps none.
+        let wrote_hosts = spec.hosts.as_ref().is_some_and(|hosts| !hosts.is_empty());
+        let is_nowhere = hosts.is_empty() && (wrote_hosts || !self.scope.allows_any_host());
+        let rules = if is_nowhere { Vec::new() } else { rules };
         Route { source: self.scope.source(), hosts, rules: rules.into_iter().map(Arc::new).collect() }
     }
 
-    fn rules<'s>(&mut self, specs: impl Iterator<Item = &'s RuleFields>, parent: &Parent<'_>, at: &str) -> Vec<Rule> {
+    fn rules<'s>(&mut self, specs: impl Iterator<Item = &'s RuleFields>, parent: &Parent, at: &str) -> Vec<Rule> {
         let mut names = BTreeMap::new();
         let mut rules = Vec::new();
         for (index, spec) in specs.enumerate() {
             let place = format!("{at}.rules[{index}]");
+            let before = self.out.problems.len();
             self.check_name_is_free(spec.name.as_deref(), &place, &mut names);
-            rules.push(self.rule(spec, parent, &place, Some(&parent.identity)));
+            let mut rule = self.rule(spec, parent, &place, Some(&parent.identity));
+            if self.is_broken_since(before) {
+                rule.action = Action::Broken;
+            }
+            rules.push(rule);
         }
         rules
     }
@@ -181,7 +209,7 @@ impl Describer<'_> {
     }
 
     /// `below` is the route's identity for a rule of `rules`, none for a route in short form.
-    fn rule(&mut self, spec: &RuleFields, parent: &Parent<'_>, at: &str, below: Option<&str>) -> Rule {
+    fn rule(&mut self, spec: &RuleFields, parent: &Parent, at: &str, below: Option<&str>) -> Rule {
         let before = self.out.problems.len();
         let matches = self.matches(spec, at);
         let identity = match (&spec.name, below) {
@@ -191,12 +219,12 @@ impl Describer<'_> {
         };
         let written_path = spec.path.as_deref().or(spec.exact_path.as_deref()).unwrap_or("/");
         let name = spec.name.clone().unwrap_or_else(|| format!("{}{written_path}", parent.first_host));
-        let mut timeouts = Timeouts::default();
-        self.timeouts(parent.timeouts, None, &mut timeouts);
-        self.timeouts(spec.timeouts.as_ref(), Some(at), &mut timeouts);
+        let mut timeouts = parent.timeouts;
+        if below.is_some() {
+            self.timeouts(spec.timeouts.as_ref(), at, &mut timeouts);
+        }
         let targets = self.targets(spec, &identity, &name, at);
-        let is_broken =
-            parent.is_broken || self.out.problems[before..].iter().any(|p| p.slug.effect() == super::Effect::RuleOff);
+        let is_broken = parent.is_broken || self.is_broken_since(before);
         Rule {
             id: RuleId::new(identity),
             name,
@@ -256,17 +284,11 @@ impl Describer<'_> {
         headers
     }
 
-    /// `at` is where these are written; none for those of the route, which were checked before.
-    fn timeouts(&mut self, spec: Option<&TimeoutsSpec>, at: Option<&str>, timeouts: &mut Timeouts) {
+    fn timeouts(&mut self, spec: Option<&TimeoutsSpec>, at: &str, timeouts: &mut Timeouts) {
         let Some(spec) = spec else { return };
-        let at = at.unwrap_or_default();
-        read_duration(
-            spec.request.as_deref(),
-            &format!("{at}.timeouts.request"),
-            &mut self.out.problems,
-            &mut timeouts.request,
-        );
-        read_duration(spec.idle.as_deref(), &format!("{at}.timeouts.idle"), &mut self.out.problems, &mut timeouts.idle);
+        let problems = &mut self.out.problems;
+        read_duration(spec.request.as_deref(), &format!("{at}.timeouts.request"), problems, &mut timeouts.request);
+        read_duration(spec.idle.as_deref(), &format!("{at}.timeouts.idle"), problems, &mut timeouts.idle);
     }
 
     /// All URLs of a rule are one upstream of its own; its share is the sum of theirs.
@@ -317,10 +339,10 @@ impl Describer<'_> {
 }
 
 /// What a rule takes from its route.
-struct Parent<'a> {
+struct Parent {
     identity: String,
     first_host: String,
-    timeouts: Option<&'a TimeoutsSpec>,
+    timeouts: Timeouts,
     is_broken: bool,
 }
 

@@ -7,15 +7,21 @@ use crate::config::route::HostPattern;
 use crate::config::upstream::{Endpoint, EndpointState};
 
 /// Reads `http://host:port`.
+///
+/// # Errors
+/// The problem, at the place `at`.
 pub fn describe_url(text: &str, weight: u32, scope: &dyn Scope, at: &str) -> Result<Endpoint, Problem> {
     let form = |message: &str| Problem::new(at, Slug::UrlForm, message);
-    let uri: http::Uri = text.parse().map_err(|_| form("must be a URL such as http://10.0.0.1:8080"))?;
+    let no_url = || form("must be a URL such as http://10.0.0.1:8080");
+    let uri: http::Uri = text.parse().map_err(|_| no_url())?;
     match uri.scheme_str() {
         Some("http") => {}
         Some("https") => return Err(Problem::new(at, Slug::NotSupported, "https backends are not supported yet")),
-        _ => return Err(form("must be a URL such as http://10.0.0.1:8080")),
+        // `localhost:8080`, which everybody writes once.
+        None if uri.authority().is_some() => return Err(form(&format!("must be a URL: write http://{text}"))),
+        _ => return Err(no_url()),
     }
-    let authority = uri.authority().ok_or_else(|| form("must be a URL such as http://10.0.0.1:8080"))?;
+    let authority = uri.authority().ok_or_else(no_url)?;
     if authority.as_str().contains('@') {
         return Err(form("a backend URL has no user and no password"));
     }
@@ -35,7 +41,7 @@ pub fn describe_url(text: &str, weight: u32, scope: &dyn Scope, at: &str) -> Res
         None => 80,
     };
     if host.is_empty() {
-        return Err(form("must be a URL such as http://10.0.0.1:8080"));
+        return Err(no_url());
     }
     scope.check_url_host(&host, at)?;
     let mut endpoint = Endpoint { id: EndpointId::new(""), host, port, weight, state: EndpointState::Active };

@@ -46,6 +46,7 @@ pub fn describe_endpoints(
     endpoints
 }
 
+/// The share of a backend or endpoint: 1 if nothing is written.
 pub fn weight_of(weight: Option<i32>) -> u32 {
     weight.map_or(1, |weight| u32::try_from(weight).unwrap_or(0))
 }
@@ -58,6 +59,7 @@ pub fn merge_endpoint(endpoints: &mut Vec<Endpoint>, endpoint: Endpoint) {
     }
 }
 
+/// Takes a written duration over; a wrong one is a problem and changes nothing.
 pub fn read_duration(text: Option<&str>, at: &str, problems: &mut Vec<Problem>, value: &mut Duration) {
     match text.map(parse_duration) {
         Some(Ok(duration)) => *value = duration,

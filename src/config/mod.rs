@@ -20,9 +20,11 @@ pub mod place;
 pub mod problem;
 pub mod route;
 pub mod schema;
+pub mod shape;
 pub mod spec;
 pub mod units;
 pub mod upstream;
+pub mod vocabulary;
 pub mod yaml;
 
 use std::sync::Arc;

@@ -1,3 +1,4 @@
 //! Sluice.
 
 pub mod config;
+pub mod crd;

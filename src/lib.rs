@@ -1,4 +1,5 @@
 //! Sluice.
 
 pub mod config;
+pub mod controller;
 pub mod crd;

@@ -41,11 +41,14 @@ pub fn read_world(text: &str, class: ClassSettings) -> Result<World, ManifestErr
     let mut world = World::waiting_for(class, []);
     for (index, document) in serde_yaml::Deserializer::from_str(text).enumerate() {
         let document_number = index + 1;
-        let value =
-            Value::deserialize(document).map_err(|source| ManifestError::Syntax { document: document_number, source })?;
+        let value = Value::deserialize(document)
+            .map_err(|source| ManifestError::Syntax { document: document_number, source })?;
         let kind = value.get("kind").and_then(Value::as_str).unwrap_or_default().to_owned();
-        let object = read_object(&kind, with_namespace(value))
-            .map_err(|source| ManifestError::Form { document: document_number, kind, source })?;
+        let object = read_object(&kind, with_namespace(value)).map_err(|source| ManifestError::Form {
+            document: document_number,
+            kind,
+            source,
+        })?;
         if let Some(object) = object {
             world.apply(Change::Applied(object));
         }

@@ -17,9 +17,7 @@ use serde_json::Value;
 use super::nearest::nearest;
 use super::references::namespace_of;
 use super::services::{self, Found, ServicePort, Unusable};
-use crate::config::describe::{
-    Scope, describe_endpoints, describe_routes, describe_settings, find_duplicates,
-};
+use crate::config::describe::{Scope, describe_endpoints, describe_routes, describe_settings, find_duplicates};
 use crate::config::spec::{ObjectSpec, RouteSpec, ServiceSpec, UpstreamSpec};
 use crate::config::{
     Action, Destination, Effect, HostPattern, Problem, Route, Slug, Source, UpstreamId, UpstreamSettings,
@@ -236,7 +234,8 @@ fn describe_upstream(
             return None;
         }
         _ => {
-            let message = "set exactly one of service, endpoints; an upstream is named by its service or by name, not by both";
+            let message =
+                "set exactly one of service, endpoints; an upstream is named by its service or by name, not by both";
             problems.push(ignored(at, Slug::UpstreamSource, message.to_owned()));
             return None;
         }

@@ -32,7 +32,7 @@ use self::ownership::{Admission, Entry, Losses, admit};
 use self::services::ServicePort;
 pub use self::verdict::{Conflict, RuleCounts, Verdict, is_about_references};
 use super::world::{ObjectName, RouteObject, Services, World};
-use crate::config::{AccessLogFormat, Gateway, Listener, Upstream, UpstreamId, UpstreamSettings};
+use crate::config::{AccessLogFormat, Gateway, Listener, Slug, Upstream, UpstreamId, UpstreamSettings};
 
 /// What comes of a World.
 #[derive(Clone, Debug)]
@@ -48,13 +48,29 @@ pub fn translate(world: &World) -> Translation {
     Translator::default().translate(world)
 }
 
-/// Whether everything is known that an object, seen for the first time, needs to be served without 503.
-pub fn is_settled(object: &RouteObject, world: &World) -> bool {
+/// How far what an object refers to is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Readiness {
+    /// Nothing more is to be expected.
+    Ready,
+    /// A Service is there and will have slices.
+    SlicesUnknown,
+    /// A Service is not there.
+    ServiceUnknown,
+}
+
+/// Whether everything is known that an object, seen for the first time, needs to be served well.
+pub fn readiness(object: &RouteObject, world: &World) -> Readiness {
     let part = gateway_route::describe(object, world);
-    part.ports.values().all(|port| {
+    let is_settled = |port: &ServicePort| {
         let service = world.service(&port.service.namespace, &port.service.name);
         service.is_none_or(|service| endpoints::is_settled(world, service, port))
-    })
+    };
+    if !part.ports.values().all(is_settled) {
+        return Readiness::SlicesUnknown;
+    }
+    let is_missing = part.problems.iter().any(|problem| problem.slug == Slug::ServiceMissing);
+    if is_missing { Readiness::ServiceUnknown } else { Readiness::Ready }
 }
 
 /// Whether an object is for this instance.
@@ -154,7 +170,8 @@ impl Translator {
 
     fn gateway(&self, upstreams: Vec<Arc<Upstream>>, last: Option<Arc<Gateway>>) -> Arc<Gateway> {
         let routes = &self.admission.routes;
-        if let Some(last) = last.filter(|last| are_same(&last.routes, routes) && are_same(&last.upstreams, &upstreams)) {
+        if let Some(last) = last.filter(|last| are_same(&last.routes, routes) && are_same(&last.upstreams, &upstreams))
+        {
             return last;
         }
         Arc::new(Gateway {
@@ -166,7 +183,8 @@ impl Translator {
     }
 
     fn verdicts(&self, last: &[Arc<Verdict>]) -> Vec<Arc<Verdict>> {
-        let known: BTreeMap<&ObjectName, &Arc<Verdict>> = last.iter().map(|verdict| (&verdict.object, verdict)).collect();
+        let known: BTreeMap<&ObjectName, &Arc<Verdict>> =
+            last.iter().map(|verdict| (&verdict.object, verdict)).collect();
         let judge = |(entry, losses): (&Entry, &Losses)| {
             let verdict = judge(entry, losses);
             match known.get(&verdict.object) {
@@ -183,7 +201,11 @@ fn recall(known: Option<RememberedPart>, object: &Arc<RouteObject>, world: &Worl
     let namespace = object.metadata.namespace.as_deref().unwrap_or_default();
     let services = world.services(namespace).cloned();
     let Some(known) = known else {
-        return RememberedPart { part: Arc::new(gateway_route::describe(object, world)), object: Arc::clone(object), services };
+        return RememberedPart {
+            part: Arc::new(gateway_route::describe(object, world)),
+            object: Arc::clone(object),
+            services,
+        };
     };
     let is_same_object = Arc::ptr_eq(&known.object, object) || says_the_same(&known.object, object);
     let are_same_services = match (&known.services, &services) {
@@ -278,7 +300,6 @@ fn judge(entry: &Entry, losses: &Losses) -> Verdict {
     let problems = part.problems.iter().chain(&losses.problems).cloned().collect();
     Verdict::new(&entry.object, part.hosts.clone(), rules, problems, losses.conflicts.clone())
 }
-
 
 #[cfg(test)]
 mod tests;

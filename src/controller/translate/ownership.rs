@@ -207,8 +207,7 @@ fn admit_route(
 
 fn report_foreign_host(host: &HostPattern, part: &PartRoute, owner: &Entry, losses: &mut Losses) {
     let path = format!("spec.routes[{}].hosts", part.index);
-    let message =
-        format!("{host} belongs to namespace {} (GatewayRoute {})", owner.name.namespace, owner.name);
+    let message = format!("{host} belongs to namespace {} (GatewayRoute {})", owner.name.namespace, owner.name);
     losses.rules.extend(part.route.rules.iter().map(|rule| rule.at.clone()));
     losses.problems.push(Problem::new(path.clone(), Slug::HostOwned, message.clone()));
     losses.conflicts.push(Conflict {
@@ -231,15 +230,9 @@ fn report_own_duplicates(entries: &[Entry], hosts: &Hosts<'_>, losses: &mut [Los
     }
 }
 
-fn report_duplicates(
-    admitted: &[(usize, Arc<Route>)],
-    entries: &[Entry],
-    hosts: &Hosts<'_>,
-    losses: &mut [Losses],
-) {
+fn report_duplicates(admitted: &[(usize, Arc<Route>)], entries: &[Entry], hosts: &Hosts<'_>, losses: &mut [Losses]) {
     let on_shared = |(at, route): &(usize, Arc<Route>)| {
-        let shared: Vec<HostPattern> =
-            route.hosts.iter().filter(|host| hosts.shared.contains(host)).cloned().collect();
+        let shared: Vec<HostPattern> = route.hosts.iter().filter(|host| hosts.shared.contains(host)).cloned().collect();
         (!shared.is_empty()).then(|| (*at, Route { hosts: shared, ..Route::clone(route) }))
     };
     let routes: Vec<(usize, Route)> = admitted.iter().filter_map(on_shared).collect();
@@ -248,7 +241,8 @@ fn report_duplicates(
     for Duplicate { route, rule, winner_route, winner, .. } in find_duplicates(routes.iter().map(|(_, route)| route)) {
         let Some(loser) = object_of(route).and_then(|(_, name)| by_source.get(name)) else { continue };
         let other = (route.source != winner_route.source).then(|| object_of(winner_route)).flatten();
-        let other = other.map(|(created, name)| Winner { created, name, is_older: created < entries[*loser].object.created() });
+        let other =
+            other.map(|(created, name)| Winner { created, name, is_older: created < entries[*loser].object.created() });
         report_duplicate(&rule.at, &winner.at, other, &mut losses[*loser]);
     }
 }

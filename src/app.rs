@@ -128,8 +128,7 @@ impl App {
         let published = Arc::new(Published::default());
         let of_registry = Arc::clone(&registry);
         metrics.watch_backends(Box::new(move || of_registry.backends()));
-        let (access_log, _writer) =
-            AccessLog::start(Box::new(std::io::stdout()), metrics.access_log_dropped.clone())?;
+        let (access_log, _writer) = AccessLog::start(Box::new(std::io::stdout()), metrics.access_log_dropped.clone())?;
         let shared = Shared {
             published: Arc::clone(&published),
             metrics: Arc::clone(&metrics),

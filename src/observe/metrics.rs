@@ -22,14 +22,14 @@
 
 mod service;
 
-use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError, Weak};
 use prometheus::core::{Collector, Desc};
 use prometheus::proto;
 use prometheus::{IntCounter, IntCounterVec, IntGauge, Opts, Registry, TextEncoder};
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
-pub use service::ServiceMetrics;
 use service::BUCKETS;
+pub use service::ServiceMetrics;
 
 /// The `service` label of requests that reached no upstream.
 pub const NO_SERVICE: &str = "none";

@@ -105,7 +105,11 @@ fn h003_one_length_written_twice_is_sent_on_once_or_refused() {
         let request = format!("POST /twice HTTP/1.1\r\nHost: a\r\n{twice}\r\nConnection: close\r\n\r\nhello");
         if scene.gateway.send(&request).status != 400 {
             let seen = scene.backend.last();
-            assert_eq!((seen.values("content-length"), seen.body), (vec!["5".to_owned()], b"hello".to_vec()), "{twice:?}");
+            assert_eq!(
+                (seen.values("content-length"), seen.body),
+                (vec!["5".to_owned()], b"hello".to_vec()),
+                "{twice:?}"
+            );
         }
         scene.check_innocent();
     }

@@ -1,0 +1,107 @@
+//! From verdict to status: each verdict waits until the data plane serves what it is about.
+//!
+//! A verdict is bound to the first offer that had it. As soon as the data plane has applied that offer or a
+//! later one it goes to the board as "in effect". If that takes over two seconds it goes there as "not in
+//! effect yet", once, and goes on waiting.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use k8s_openapi::jiff::Timestamp;
+use tokio::time::Instant;
+
+use super::status::InEffect;
+use super::status_writer::Board;
+use super::translate::Verdict;
+use super::world::{ObjectName, World};
+
+/// Longer than any swap takes; whoever waits for a status may then know that it takes longer.
+const LATE_AFTER: Duration = Duration::from_secs(2);
+
+/// What waits for being in effect, and what was judged before.
+#[derive(Debug, Default)]
+pub struct Progress {
+    judged: BTreeMap<ObjectName, Arc<Verdict>>,
+    waiting: BTreeMap<ObjectName, Waiting>,
+    /// The generation that a watch (not a list) has shown, and when.
+    arrivals: BTreeMap<ObjectName, (i64, Instant)>,
+    applied: u64,
+}
+
+#[derive(Debug)]
+struct Waiting {
+    number: u64,
+    verdict: Arc<Verdict>,
+    /// None: it has been told that it is late.
+    late_at: Option<Instant>,
+}
+
+impl Progress {
+    /// A watch has shown this generation of an object.
+    pub fn arrived(&mut self, name: &ObjectName, generation: i64, at: Instant) {
+        self.arrivals.insert(name.clone(), (generation, at));
+    }
+
+    /// A translation has come to these verdicts, and offer `number` has what they are about.
+    pub fn judged(&mut self, verdicts: &[Arc<Verdict>], number: u64, world: &World, board: &Board) {
+        let now = Instant::now();
+        for verdict in verdicts {
+            if self.judged.get(&verdict.object).is_some_and(|known| Arc::ptr_eq(known, verdict)) {
+                continue;
+            }
+            let late_at = Some(now + LATE_AFTER);
+            let waiting = Waiting { number, verdict: Arc::clone(verdict), late_at };
+            self.waiting.insert(verdict.object.clone(), waiting);
+            self.judged.insert(verdict.object.clone(), Arc::clone(verdict));
+        }
+        if self.judged.len() > verdicts.len() {
+            let known: BTreeSet<&ObjectName> = verdicts.iter().map(|verdict| &verdict.object).collect();
+            self.judged.retain(|name, _| known.contains(name));
+            self.waiting.retain(|name, _| known.contains(name));
+            board.keep(|name| known.contains(name));
+        }
+        // What is held back gets its verdict later; anything else without one is none of ours.
+        let waiting = &self.waiting;
+        self.arrivals.retain(|name, _| waiting.contains_key(name) || world.held.contains(name));
+    }
+
+    /// The data plane decides by offer `number` or a later one.
+    pub fn applied(&mut self, number: u64, world: &World, board: &Board) {
+        self.applied = self.applied.max(number);
+        self.catch_up(world, board);
+    }
+
+    /// Tells what is in effect by now.
+    pub fn catch_up(&mut self, world: &World, board: &Board) {
+        let now = Instant::now();
+        let at = Timestamp::now();
+        let applied = self.applied;
+        let done = self.waiting.extract_if(.., |_, waiting| waiting.number <= applied && applied > 0);
+        for (name, Waiting { verdict, .. }) in done {
+            let arrival = self.arrivals.remove(&name).filter(|(generation, _)| *generation == verdict.generation);
+            let in_effect = InEffect { at, after: arrival.map(|(_, since)| now.duration_since(since)) };
+            if let Some(object) = world.route(&name) {
+                board.post(Arc::clone(object), verdict, Some(in_effect), now);
+            }
+        }
+    }
+
+    /// When to tell next that something is late.
+    pub fn deadline(&self) -> Option<Instant> {
+        self.waiting.values().filter_map(|waiting| waiting.late_at).min()
+    }
+
+    /// Tells what should be in effect by now and is not.
+    pub fn tell_late(&mut self, world: &World, board: &Board) {
+        let now = Instant::now();
+        for (name, waiting) in &mut self.waiting {
+            if waiting.late_at.is_some_and(|late_at| late_at <= now) {
+                waiting.late_at = None;
+                if let Some(object) = world.route(name) {
+                    board.post(Arc::clone(object), Arc::clone(&waiting.verdict), None, now);
+                }
+            }
+        }
+    }
+}

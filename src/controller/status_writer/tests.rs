@@ -1,0 +1,98 @@
+use super::*;
+use crate::config::{Problem, Slug};
+use crate::controller::translate::RuleCounts;
+
+fn object(name: &str, status: serde_json::Value) -> Arc<RouteObject> {
+    let metadata = serde_json::from_value(json!({"name": name, "namespace": "shop", "uid": name, "generation": 1}));
+    Arc::new(RouteObject { metadata: metadata.unwrap(), spec: json!({}), status })
+}
+
+fn verdict(object: &Arc<RouteObject>, problems: Vec<Problem>) -> Arc<Verdict> {
+    let rules = RuleCounts { written: 1, ..RuleCounts::default() };
+    Arc::new(Verdict::new(object, vec!["a.example.com".to_owned()], rules, problems, Vec::new()))
+}
+
+fn in_effect() -> Option<InEffect> {
+    Some(InEffect { at: Timestamp::from_second(10).unwrap(), after: None })
+}
+
+fn missing() -> Vec<Problem> {
+    vec![Problem::new("spec.routes[0]", Slug::ServiceMissing, "not found")]
+}
+
+#[test]
+fn what_stands_in_the_object_already_is_not_written_again() {
+    let board = Board::default();
+    let now = Instant::now();
+    let first = object("a", json!(null));
+    board.post(Arc::clone(&first), verdict(&first, Vec::new()), in_effect(), now);
+    let job = board.take(now).unwrap();
+    let written = object("a", serde_json::to_value(&job.status).unwrap());
+    board.done(&job.name, &Ok((*written).clone()), now);
+    assert!(board.take(now).is_none());
+    // The echo of our own write, and a new holder's review, find nothing to say.
+    board.refresh(&written, now);
+    assert!(board.take(now).is_none());
+    board.review(now);
+    assert!(board.take(now).is_none());
+}
+
+#[test]
+fn worst_news_goes_first() {
+    let board = Board::default();
+    let now = Instant::now();
+    for (name, problems) in [
+        ("a", Vec::new()),
+        ("b", vec![Problem::new("spec", Slug::SettingsConflict, "x")]),
+        ("c", vec![Problem::new("spec", Slug::WrongType, "x")]),
+    ] {
+        let object = object(name, json!(null));
+        board.post(Arc::clone(&object), verdict(&object, problems), in_effect(), now);
+    }
+    let order: Vec<String> = std::iter::from_fn(|| board.take(now)).map(|job| job.name.name).collect();
+    assert_eq!(order, ["c", "b", "a"]);
+}
+
+#[test]
+fn an_object_has_one_write_under_way_and_the_newest_news_follows() {
+    let board = Board::default();
+    let now = Instant::now();
+    let seen = object("a", json!(null));
+    board.post(Arc::clone(&seen), verdict(&seen, Vec::new()), in_effect(), now);
+    let job = board.take(now).unwrap();
+    board.post(Arc::clone(&seen), verdict(&seen, missing()), in_effect(), now);
+    assert!(board.take(now + FLIP).is_none());
+    board.done(&job.name, &Err(WriteError::TimedOut), now);
+    assert!(board.take(now + MAX_WAIT).is_some());
+}
+
+#[test]
+fn a_flip_that_does_not_last_is_never_written() {
+    let board = Board::default();
+    let now = Instant::now();
+    let seen = object("a", json!(null));
+    board.post(Arc::clone(&seen), verdict(&seen, Vec::new()), in_effect(), now);
+    let job = board.take(now).unwrap();
+    let written = object("a", serde_json::to_value(&job.status).unwrap());
+    board.done(&job.name, &Ok((*written).clone()), now);
+    board.post(Arc::clone(&written), verdict(&written, missing()), in_effect(), now);
+    assert!(board.take(now + FLIP / 2).is_none());
+    board.post(Arc::clone(&written), verdict(&written, Vec::new()), in_effect(), now);
+    assert!(board.take(now + FLIP * 2).is_none());
+}
+
+#[test]
+fn failures_wait_and_what_is_gone_is_left_alone() {
+    let board = Board::default();
+    let now = Instant::now();
+    let seen = object("a", json!(null));
+    board.post(Arc::clone(&seen), verdict(&seen, Vec::new()), in_effect(), now);
+    let job = board.take(now).unwrap();
+    board.done(&job.name, &Err(WriteError::TimedOut), now);
+    assert!(board.take(now).is_none());
+    assert!(board.next_due().is_some_and(|due| due > now && due <= now + MIN_WAIT));
+    board.take(now + MIN_WAIT).unwrap();
+    let gone = kube::Error::Api(Box::new(kube::core::Status { code: 404, ..kube::core::Status::default() }));
+    board.done(&job.name, &Err(WriteError::Refused(gone)), now);
+    assert!(board.next_due().is_none());
+}

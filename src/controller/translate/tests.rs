@@ -1,0 +1,237 @@
+//! Goldens: `tests/golden/translate/<case>.in.yaml` is a World, `.out.yaml` what comes of it.
+//! Properties: remembering changes nothing but the work.
+
+use std::fmt::Write;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use k8s_openapi::jiff::Timestamp;
+use proptest::prelude::*;
+use serde_json::{Value, json};
+
+use super::*;
+use crate::controller::manifest::read_world;
+use crate::controller::status::{self, InEffect};
+use crate::controller::world::{Change, ClassSettings, Kind, Object, Watched};
+
+fn golden_folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/translate")
+}
+
+/// Gateway, then verdicts with the conditions that their statuses would have.
+fn render(translation: &Translation) -> String {
+    let at = Timestamp::UNIX_EPOCH;
+    let in_effect = Some(InEffect { at, after: Some(Duration::from_millis(1)) });
+    let verdict = |verdict: &Arc<Verdict>| {
+        let status = status::next(verdict, in_effect, None, at).unwrap();
+        let conditions: Vec<String> = status
+            .conditions
+            .iter()
+            .map(|c| format!("{}={} {} {}", c.type_, c.status, c.reason, c.message).trim_end().to_owned())
+            .collect();
+        let mut value = serde_json::to_value(verdict).unwrap();
+        value["conditions"] = json!(conditions);
+        value
+    };
+    let verdicts: Vec<Value> = translation.verdicts.iter().map(verdict).collect();
+    let mut gateway = serde_json::to_value(&translation.gateway).unwrap();
+    gateway.as_object_mut().unwrap().retain(|key, _| key == "routes" || key == "upstreams");
+    serde_yaml::to_string(&json!({"gateway": gateway, "verdicts": verdicts})).unwrap()
+}
+
+#[test]
+fn goldens() {
+    let bless = std::env::var_os("SLUICE_BLESS").is_some();
+    let mut wrong = String::new();
+    let mut cases = 0;
+    for file in std::fs::read_dir(golden_folder()).unwrap() {
+        let input = file.unwrap().path();
+        let Some(case) = input.to_str().and_then(|path| path.strip_suffix(".in.yaml")) else { continue };
+        cases += 1;
+        let world = read_world(&std::fs::read_to_string(&input).unwrap(), ClassSettings::default()).unwrap();
+        let found = render(&translate(&world));
+        let expected_path = format!("{case}.out.yaml");
+        if bless {
+            std::fs::write(&expected_path, &found).unwrap();
+        }
+        if std::fs::read_to_string(&expected_path).unwrap_or_default() != found {
+            writeln!(wrong, "{case}: is now\n{found}").unwrap();
+        }
+    }
+    assert!(cases > 15, "only {cases} cases found");
+    assert!(wrong.is_empty(), "{wrong}run with SLUICE_BLESS=1 and review the diff");
+}
+
+#[derive(Clone, Debug)]
+enum Edit {
+    Route { name: usize, namespace: usize, age: i64, hosts: Vec<usize>, path: usize, service: usize, broken: bool },
+    NoRoute { name: usize, namespace: usize },
+    Settings { name: usize, namespace: usize, age: i64, service: usize, connect: usize },
+    Service { name: usize, namespace: usize, port: usize },
+    NoService { name: usize, namespace: usize },
+    Slice { name: usize, namespace: usize, service: usize, addresses: Vec<(u8, usize)> },
+    NoSlices,
+    Hold { name: usize, namespace: usize },
+    ReleaseAll,
+}
+
+fn edit() -> impl Strategy<Value = Edit> {
+    let route =
+        (0..4_usize, 0..2_usize, 0..4_i64, prop::collection::vec(0..4_usize, 0..3), 0..3_usize, 0..3_usize, 0..8_u8);
+    prop_oneof![
+        6 => route.prop_map(|(name, namespace, age, hosts, path, service, broken)| {
+            Edit::Route { name, namespace, age, hosts, path, service, broken: broken == 0 }
+        }),
+        2 => (0..4_usize, 0..2_usize).prop_map(|(name, namespace)| Edit::NoRoute { name, namespace }),
+        1 => (0..4_usize, 0..2_usize, 0..4_i64, 0..3_usize, 0..3_usize)
+            .prop_map(|(name, namespace, age, service, connect)| Edit::Settings { name, namespace, age, service, connect }),
+        3 => (0..3_usize, 0..2_usize, 0..3_usize).prop_map(|(name, namespace, port)| Edit::Service { name, namespace, port }),
+        1 => (0..3_usize, 0..2_usize).prop_map(|(name, namespace)| Edit::NoService { name, namespace }),
+        4 => (0..3_usize, 0..2_usize, 0..3_usize, prop::collection::vec((0..5_u8, 0..4_usize), 0..4))
+            .prop_map(|(name, namespace, service, addresses)| Edit::Slice { name, namespace, service, addresses }),
+        1 => Just(Edit::NoSlices),
+        1 => (0..4_usize, 0..2_usize).prop_map(|(name, namespace)| Edit::Hold { name, namespace }),
+        1 => Just(Edit::ReleaseAll),
+    ]
+}
+
+fn route_object(name: usize, namespace: usize, age: i64, spec: Value) -> Object {
+    let created = Timestamp::from_second(1_700_000_000 + age).unwrap();
+    let metadata = json!({"name": format!("r{name}"), "namespace": format!("n{namespace}"), "uid": format!("{name}-{age}"), "creationTimestamp": created.to_string()});
+    Object::GatewayRoute(Arc::new(RouteObject {
+        metadata: serde_json::from_value(metadata).unwrap(),
+        spec,
+        status: Value::Null,
+    }))
+}
+
+fn perform(world: &mut World, edit: &Edit) {
+    let read = |value: Value| serde_json::from_value(value);
+    match edit {
+        Edit::Route { name, namespace, age, hosts, path, service, broken } => {
+            let hosts: Vec<&str> = hosts.iter().map(|host| ["a.test", "b.test", "*.test", "c.test"][*host]).collect();
+            let path = ["/", "/x", if *broken { "nonsense" } else { "/y" }][*path];
+            let rule = json!({"path": path, "backends": [{"service": {"name": format!("s{service}"), "port": 80}}]});
+            let spec = json!({"routes": [{"hosts": hosts, "rules": [rule, {"path": "/x", "backends": [{"service": {"name": "s0", "port": "http"}}]}]}]});
+            world.apply(Change::Applied(route_object(*name, *namespace, *age, spec)));
+        }
+        Edit::Settings { name, namespace, age, service, connect } => {
+            let connect = ["1s", "2s", "soon"][*connect];
+            let spec = json!({"upstreams": [{"service": {"name": format!("s{service}"), "port": 80}, "connectTimeout": connect}]});
+            world.apply(Change::Applied(route_object(*name, *namespace, *age, spec)));
+        }
+        Edit::NoRoute { name, namespace } => {
+            world.apply(Change::Deleted(route_object(*name, *namespace, 0, Value::Null)));
+        }
+        Edit::Service { name, namespace, port } => {
+            let port = [json!({"port": 80}), json!({"port": 80, "name": "http"}), json!({"port": 81, "name": "http"})]
+                [*port]
+                .clone();
+            let service = json!({"metadata": {"name": format!("s{name}"), "namespace": format!("n{namespace}")}, "spec": {"ports": [port]}});
+            world.apply(Change::Applied(Object::Service(Arc::new(read(service).unwrap()))));
+        }
+        Edit::NoService { name, namespace } => {
+            let service = json!({"metadata": {"name": format!("s{name}"), "namespace": format!("n{namespace}")}});
+            let service = Arc::new(serde_json::from_value(service).unwrap());
+            world.apply(Change::Deleted(Object::Service(service)));
+        }
+        Edit::Slice { name, namespace, service, addresses } => {
+            let endpoints: Vec<Value> = addresses
+                .iter()
+                .map(|(address, state)| {
+                    let (ready, serving, terminating) = [(true, true, false), (false, true, true), (false, false, true), (false, false, false)][*state];
+                    json!({"addresses": [format!("10.0.0.{address}")], "conditions": {"ready": ready, "serving": serving, "terminating": terminating}})
+                })
+                .collect();
+            let slice = json!({
+                "metadata": {"name": format!("e{name}"), "namespace": format!("n{namespace}"), "labels": {"kubernetes.io/service-name": format!("s{service}")}},
+                "addressType": "IPv4", "endpoints": endpoints, "ports": [{"port": 8080}, {"name": "http", "port": 8081}],
+            });
+            world.apply(Change::Applied(Object::EndpointSlice(Arc::new(serde_json::from_value(slice).unwrap()))));
+        }
+        Edit::NoSlices => {
+            world.apply(Change::Listed(Watched { kind: Kind::EndpointSlice, namespace: None }, Vec::new()));
+        }
+        Edit::Hold { name, namespace } => {
+            world.held.insert(ObjectName::new(format!("n{namespace}"), format!("r{name}")));
+        }
+        Edit::ReleaseAll => world.held.clear(),
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn remembering_equals_translating_from_scratch(edits in prop::collection::vec(edit(), 1..40)) {
+        let mut world = World::default();
+        let mut translator = Translator::default();
+        for edit in &edits {
+            perform(&mut world, edit);
+            let remembered = translator.translate(&world);
+            let scratch = translate(&world);
+            prop_assert_eq!(&remembered.gateway, &scratch.gateway);
+            prop_assert_eq!(&remembered.verdicts, &scratch.verdicts);
+        }
+    }
+
+    #[test]
+    fn every_route_has_hosts_and_every_named_upstream_is_there(edits in prop::collection::vec(edit(), 1..40)) {
+        let mut world = World::default();
+        edits.iter().for_each(|edit| perform(&mut world, edit));
+        let gateway = translate(&world).gateway;
+        for route in &gateway.routes {
+            prop_assert!(!route.hosts.is_empty());
+            for rule in &route.rules {
+                let crate::config::Action::Forward(targets) = &rule.action else { continue };
+                for target in targets {
+                    if let crate::config::Destination::Upstream(id) = &target.to {
+                        prop_assert_eq!(gateway.upstreams.iter().filter(|upstream| upstream.id == *id).count(), 1);
+                    }
+                }
+            }
+        }
+    }
+}
+
+const SHOP: &str = include_str!("../../../tests/golden/translate/plain.in.yaml");
+
+fn shop() -> World {
+    read_world(SHOP, ClassSettings::default()).unwrap()
+}
+
+fn slice_change(address: &str) -> Change {
+    let slice = json!({
+        "metadata": {"name": "web-1", "namespace": "shop", "labels": {"kubernetes.io/service-name": "web"}},
+        "addressType": "IPv4", "endpoints": [{"addresses": [address]}], "ports": [{"name": "http", "port": 8080}],
+    });
+    Change::Applied(Object::EndpointSlice(Arc::new(serde_json::from_value(slice).unwrap())))
+}
+
+#[test]
+fn an_endpoint_change_replaces_one_upstream_and_shares_all_else() {
+    let mut world = shop();
+    let mut translator = Translator::default();
+    let before = translator.translate(&world);
+    world.apply(slice_change("10.9.9.9"));
+    let after = translator.translate(&world);
+    assert!(are_same(&before.gateway.routes, &after.gateway.routes));
+    assert!(are_same(&before.verdicts, &after.verdicts));
+    assert_ne!(before.gateway.upstreams, after.gateway.upstreams);
+}
+
+#[test]
+fn without_a_change_the_gateway_is_the_same() {
+    let world = shop();
+    let mut translator = Translator::default();
+    let before = translator.translate(&world);
+    let after = translator.translate(&world);
+    assert!(Arc::ptr_eq(&before.gateway, &after.gateway));
+}
+
+#[test]
+fn objects_of_other_classes_are_not_seen() {
+    let class = ClassSettings { class: "other".to_owned(), serve_unclassed: false };
+    let translation = translate(&read_world(SHOP, class).unwrap());
+    assert!(translation.gateway.routes.is_empty() && translation.verdicts.is_empty());
+}

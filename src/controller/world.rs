@@ -1,0 +1,401 @@
+//! The World: the Kubernetes objects that count, as seen at one moment. Plain data.
+//!
+//! It is the store behind the watches. A watch hands over [`Change`]s: one object, one deletion, or, after
+//! it listed, everything there is. A list replaces in one step, so a re-list after a lost watch never shows
+//! a half-filled world, and a failing API server changes nothing: the last known state stays.
+//!
+//! Objects are shared as `Arc`s and compared by what counts for translation: a change of a status, of
+//! managed fields or of a resource version alone is told as [`Matter::Status`] or [`Matter::Nothing`] and
+//! wakes nobody. That is how our own status writes do not wake the loop.
+//!
+//! Known empty differs from not yet known: [`World::is_complete`] says whether every watch has listed once.
+
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::sync::Arc;
+
+use k8s_openapi::NamespaceResourceScope;
+use k8s_openapi::api::core::v1::{Endpoints, Service};
+use k8s_openapi::api::discovery::v1::EndpointSlice;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::crd::{GROUP, KIND, PLURAL, VERSION};
+
+/// The label by which a slice names its Service.
+pub const SERVICE_NAME_LABEL: &str = "kubernetes.io/service-name";
+
+/// Which object: namespace and name.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ObjectName {
+    /// Empty for objects without one.
+    pub namespace: String,
+    /// Unique in its namespace and kind.
+    pub name: String,
+}
+
+impl ObjectName {
+    /// Names an object.
+    pub fn new(namespace: impl Into<String>, name: impl Into<String>) -> Self {
+        Self { namespace: namespace.into(), name: name.into() }
+    }
+
+    /// The name in the object's own words.
+    pub fn of(metadata: &ObjectMeta) -> Self {
+        Self::new(metadata.namespace.clone().unwrap_or_default(), metadata.name.clone().unwrap_or_default())
+    }
+}
+
+impl fmt::Display for ObjectName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.namespace, self.name)
+    }
+}
+
+impl fmt::Debug for ObjectName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{self}")
+    }
+}
+
+/// A `GatewayRoute` as it arrives. Spec and status are not decoded yet: an object that cannot be decoded
+/// is an entry like any other and costs itself alone, while a typed list would fail as a whole.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct RouteObject {
+    /// Name, namespace, uid, age, generation.
+    pub metadata: ObjectMeta,
+    /// What the owner wrote.
+    #[serde(default)]
+    pub spec: Value,
+    /// What was last said about it.
+    #[serde(default, skip_serializing_if = "Value::is_null")]
+    pub status: Value,
+}
+
+impl RouteObject {
+    /// Namespace and name.
+    pub fn name(&self) -> ObjectName {
+        ObjectName::of(&self.metadata)
+    }
+
+    /// Seconds since 1970; objects carry whole seconds.
+    pub fn created(&self) -> i64 {
+        self.metadata.creation_timestamp.as_ref().map_or(0, |time| time.0.as_second())
+    }
+
+    /// The class it asks for, read leniently: an object that cannot be decoded still has one.
+    pub fn class(&self) -> Option<&str> {
+        self.spec.get("ingressClassName").and_then(Value::as_str)
+    }
+
+    /// Whether translation would see no difference. The generation only stands in the verdict.
+    fn says_the_same(&self, other: &Self) -> bool {
+        self.metadata.uid == other.metadata.uid
+            && self.metadata.creation_timestamp == other.metadata.creation_timestamp
+            && self.metadata.generation == other.metadata.generation
+            && self.spec == other.spec
+    }
+}
+
+impl kube::Resource for RouteObject {
+    type DynamicType = ();
+    type Scope = NamespaceResourceScope;
+
+    fn kind(_: &()) -> Cow<'_, str> {
+        KIND.into()
+    }
+
+    fn group(_: &()) -> Cow<'_, str> {
+        GROUP.into()
+    }
+
+    fn version(_: &()) -> Cow<'_, str> {
+        VERSION.into()
+    }
+
+    fn plural(_: &()) -> Cow<'_, str> {
+        PLURAL.into()
+    }
+
+    fn meta(&self) -> &ObjectMeta {
+        &self.metadata
+    }
+
+    fn meta_mut(&mut self) -> &mut ObjectMeta {
+        &mut self.metadata
+    }
+}
+
+/// Whose objects are served.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClassSettings {
+    /// The class of this instance.
+    pub class: String,
+    /// Whether objects without a class are its own, too.
+    pub serve_unclassed: bool,
+}
+
+impl Default for ClassSettings {
+    fn default() -> Self {
+        Self { class: "sluice".to_owned(), serve_unclassed: true }
+    }
+}
+
+/// What is watched.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Kind {
+    /// `GatewayRoute` of `gateway.sluice.dev`.
+    GatewayRoute,
+    /// `Service`.
+    Service,
+    /// `EndpointSlice` of `discovery.k8s.io`.
+    EndpointSlice,
+    /// `Endpoints` that nobody mirrors into slices.
+    Endpoints,
+}
+
+/// An object of one of the kinds.
+#[derive(Clone, Debug)]
+pub enum Object {
+    /// See [`Kind::GatewayRoute`].
+    GatewayRoute(Arc<RouteObject>),
+    /// See [`Kind::Service`].
+    Service(Arc<Service>),
+    /// See [`Kind::EndpointSlice`].
+    EndpointSlice(Arc<EndpointSlice>),
+    /// See [`Kind::Endpoints`].
+    Endpoints(Arc<Endpoints>),
+}
+
+impl Object {
+    fn metadata(&self) -> &ObjectMeta {
+        match self {
+            Self::GatewayRoute(object) => &object.metadata,
+            Self::Service(object) => &object.metadata,
+            Self::EndpointSlice(object) => &object.metadata,
+            Self::Endpoints(object) => &object.metadata,
+        }
+    }
+
+    fn kind(&self) -> Kind {
+        match self {
+            Self::GatewayRoute(_) => Kind::GatewayRoute,
+            Self::Service(_) => Kind::Service,
+            Self::EndpointSlice(_) => Kind::EndpointSlice,
+            Self::Endpoints(_) => Kind::Endpoints,
+        }
+    }
+}
+
+/// The part of the cluster that one watch sees: a kind, in one namespace or in all.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Watched {
+    /// The kind.
+    pub kind: Kind,
+    /// None: all namespaces.
+    pub namespace: Option<String>,
+}
+
+/// What a watch has seen.
+#[derive(Clone, Debug)]
+pub enum Change {
+    /// The object is now like this.
+    Applied(Object),
+    /// The object is gone; this was its last state.
+    Deleted(Object),
+    /// All there is.
+    Listed(Watched, Vec<Object>),
+}
+
+/// What a change means for others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Matter {
+    /// Nothing that counts has changed.
+    Nothing,
+    /// The status of a `GatewayRoute` alone.
+    Status,
+    /// Translation may come to another result.
+    Translation,
+}
+
+/// The Services of one namespace by name.
+pub type Services = BTreeMap<String, Arc<Service>>;
+
+/// All objects that count.
+#[derive(Clone, Debug, Default)]
+pub struct World {
+    /// Whose objects are served.
+    pub class: ClassSettings,
+    /// Objects that translation must not see yet; see `newcomer`.
+    pub held: BTreeSet<ObjectName>,
+    routes: BTreeMap<ObjectName, Arc<RouteObject>>,
+    /// By namespace, each shared: "no Service of this namespace has changed" is one comparison of pointers.
+    services: BTreeMap<String, Arc<Services>>,
+    /// By the Service they belong to, then by their own name.
+    slices: BTreeMap<ObjectName, BTreeMap<String, Arc<EndpointSlice>>>,
+    /// Which Service a slice is kept under.
+    slice_owners: BTreeMap<ObjectName, ObjectName>,
+    endpoints: BTreeMap<ObjectName, Arc<Endpoints>>,
+    missing: BTreeSet<Watched>,
+}
+
+impl World {
+    /// A World that is complete once each of `watched` has been listed.
+    pub fn waiting_for(class: ClassSettings, watched: impl IntoIterator<Item = Watched>) -> Self {
+        Self { class, missing: watched.into_iter().collect(), ..Self::default() }
+    }
+
+    /// Whether everything has been listed once: from then on what is not here does not exist.
+    pub fn is_complete(&self) -> bool {
+        self.missing.is_empty()
+    }
+
+    /// All routes by name.
+    pub fn routes(&self) -> impl ExactSizeIterator<Item = (&ObjectName, &Arc<RouteObject>)> {
+        self.routes.iter()
+    }
+
+    /// One route.
+    pub fn route(&self, name: &ObjectName) -> Option<&Arc<RouteObject>> {
+        self.routes.get(name)
+    }
+
+    /// The Services of a namespace; none if it has none.
+    pub fn services(&self, namespace: &str) -> Option<&Arc<Services>> {
+        self.services.get(namespace)
+    }
+
+    /// One Service.
+    pub fn service(&self, namespace: &str, name: &str) -> Option<&Arc<Service>> {
+        self.services.get(namespace)?.get(name)
+    }
+
+    /// The slices of a Service, ordered by name.
+    pub fn slices(&self, service: &ObjectName) -> impl Iterator<Item = &Arc<EndpointSlice>> {
+        self.slices.get(service).into_iter().flat_map(BTreeMap::values)
+    }
+
+    /// The `Endpoints` object of a Service, where nobody mirrors it.
+    pub fn endpoints(&self, service: &ObjectName) -> Option<&Arc<Endpoints>> {
+        self.endpoints.get(service)
+    }
+
+    /// Takes a change in, and says what it means.
+    pub fn apply(&mut self, change: Change) -> Matter {
+        match change {
+            Change::Applied(object) => self.put(object),
+            Change::Deleted(object) => self.remove(object.kind(), &ObjectName::of(object.metadata())),
+            Change::Listed(watched, objects) => self.replace(&watched, objects),
+        }
+    }
+
+    /// A complete list: what it does not name is gone.
+    fn replace(&mut self, watched: &Watched, objects: Vec<Object>) -> Matter {
+        let listed: BTreeSet<ObjectName> = objects.iter().map(|object| ObjectName::of(object.metadata())).collect();
+        let mut matter = if self.missing.remove(watched) { Matter::Translation } else { Matter::Nothing };
+        for name in self.names(watched) {
+            if !listed.contains(&name) {
+                matter = matter.max(self.remove(watched.kind, &name));
+            }
+        }
+        for object in objects {
+            matter = matter.max(self.put(object));
+        }
+        matter
+    }
+
+    /// What is known of the part that a watch sees.
+    fn names(&self, watched: &Watched) -> Vec<ObjectName> {
+        let is_seen = |name: &ObjectName| watched.namespace.as_ref().is_none_or(|only| *only == name.namespace);
+        match watched.kind {
+            Kind::GatewayRoute => self.routes.keys().filter(|name| is_seen(name)).cloned().collect(),
+            Kind::Endpoints => self.endpoints.keys().filter(|name| is_seen(name)).cloned().collect(),
+            Kind::Service => {
+                let all = self.services.iter().flat_map(|(namespace, services)| {
+                    services.keys().map(move |name| ObjectName::new(namespace.clone(), name.clone()))
+                });
+                all.filter(is_seen).collect()
+            }
+            Kind::EndpointSlice => self.slice_owners.keys().filter(|name| is_seen(name)).cloned().collect(),
+        }
+    }
+
+    fn put(&mut self, object: Object) -> Matter {
+        let name = ObjectName::of(object.metadata());
+        match object {
+            Object::GatewayRoute(new) => match self.routes.insert(name, Arc::clone(&new)) {
+                Some(old) if old.says_the_same(&new) => Matter::Status,
+                _ => Matter::Translation,
+            },
+            Object::Service(new) => self.put_service(name, new),
+            Object::EndpointSlice(new) => self.put_slice(name, new),
+            Object::Endpoints(new) => match self.endpoints.insert(name, Arc::clone(&new)) {
+                Some(old) if old.subsets == new.subsets => Matter::Nothing,
+                _ => Matter::Translation,
+            },
+        }
+    }
+
+    fn put_service(&mut self, name: ObjectName, new: Arc<Service>) -> Matter {
+        let services = self.services.entry(name.namespace).or_default();
+        if services.get(&name.name).is_some_and(|old| old.spec == new.spec && old.metadata.uid == new.metadata.uid) {
+            return Matter::Nothing;
+        }
+        Arc::make_mut(services).insert(name.name, new);
+        Matter::Translation
+    }
+
+    /// A slice moves from one Service to another when its label is edited.
+    fn put_slice(&mut self, name: ObjectName, new: Arc<EndpointSlice>) -> Matter {
+        let Some(service) = service_of(&new) else { return self.remove_slice(&name) };
+        if self.slice_owners.get(&name) != Some(&service) {
+            self.remove_slice(&name);
+        }
+        let old = self.slices.get(&service).and_then(|slices| slices.get(&name.name));
+        if old.is_some_and(|old| slices_say_the_same(old, &new)) {
+            return Matter::Nothing;
+        }
+        self.slice_owners.insert(name.clone(), service.clone());
+        self.slices.entry(service).or_default().insert(name.name, new);
+        Matter::Translation
+    }
+
+    fn remove(&mut self, kind: Kind, name: &ObjectName) -> Matter {
+        let was_known = match kind {
+            Kind::GatewayRoute => self.routes.remove(name).is_some(),
+            Kind::Endpoints => self.endpoints.remove(name).is_some(),
+            Kind::EndpointSlice => return self.remove_slice(name),
+            Kind::Service => match self.services.get_mut(&name.namespace) {
+                Some(services) => Arc::make_mut(services).remove(&name.name).is_some(),
+                None => false,
+            },
+        };
+        if was_known { Matter::Translation } else { Matter::Nothing }
+    }
+
+    fn remove_slice(&mut self, name: &ObjectName) -> Matter {
+        let Some(service) = self.slice_owners.remove(name) else { return Matter::Nothing };
+        if let Some(slices) = self.slices.get_mut(&service) {
+            slices.remove(&name.name);
+            if slices.is_empty() {
+                self.slices.remove(&service);
+            }
+        }
+        Matter::Translation
+    }
+}
+
+fn slices_say_the_same(old: &EndpointSlice, new: &EndpointSlice) -> bool {
+    old.endpoints == new.endpoints
+        && old.ports == new.ports
+        && old.address_type == new.address_type
+        && old.metadata.uid == new.metadata.uid
+}
+
+/// The Service that a slice belongs to.
+fn service_of(slice: &EndpointSlice) -> Option<ObjectName> {
+    let service = slice.metadata.labels.as_ref()?.get(SERVICE_NAME_LABEL)?;
+    Some(ObjectName::new(slice.metadata.namespace.clone().unwrap_or_default(), service.clone()))
+}

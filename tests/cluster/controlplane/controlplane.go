@@ -34,8 +34,8 @@ import (
 	scheduleroptions "k8s.io/kubernetes/cmd/kube-scheduler/app/options"
 )
 
-// 3 s: requests under way end in far less, and a story that stops the API server waits for it.
-const lingering = 3 * time.Second
+// 1 s: requests under way end in far less, and a story that stops the API server waits for it.
+const lingering = time.Second
 
 // What deployments, services, namespaces, accounts and their removal need. Left out: volumes,
 // autoscaling, certificates, cloud.
@@ -69,12 +69,9 @@ func (p plane) run() error {
 	stop := make(chan os.Signal, 1)
 	signal.Notify(stop, syscall.SIGTERM, os.Interrupt)
 
-	store, err := startEtcd(filepath.Join(p.dir, "etcd"))
-	if err != nil {
+	if err := startEtcd(filepath.Join(p.dir, "etcd")); err != nil {
 		return fmt.Errorf("etcd: %w", err)
 	}
-	defer store.Close()
-
 	ended := make(chan error, 3)
 	go func() { ended <- named("API server", execute(apiServer, p.apiServerFlags())) }()
 	if err := p.waitForAPIServer(stop, ended); err != nil {

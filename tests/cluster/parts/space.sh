@@ -8,28 +8,24 @@ group=sluice-cluster-$name
 # Settings of the whole kernel that a kubelet changes: put back by `space_remove`.
 kernel_settings=(vm/overcommit_memory vm/panic_on_oom kernel/panic kernel/panic_on_oops kernel/keys/root_maxkeys kernel/keys/root_maxbytes)
 # Directories with fixed names; in the cluster's mount namespace something of ours lies over them.
-covered=(/run/containerd /var/lib/kubelet /var/lib/cni)
+covered=(/run/mount /run/containerd /var/lib/kubelet /var/lib/cni)
 
-# Every control group hierarchy: one with version 2, one a controller with version 1.
-hierarchies() {
-  if [ -e /sys/fs/cgroup/cgroup.controllers ]; then
-    echo /sys/fs/cgroup
-  else
-    awk '$3 == "cgroup" { print $2 }' /proc/self/mounts
-  fi
-}
+# Every control group hierarchy: one with version 2, one a controller with version 1, and with
+# "hybrid" machines both.
+hierarchies() { awk '$3 == "cgroup" || $3 == "cgroup2" { print $2 }' /proc/self/mounts; }
 
 groups_create() {
   local root
   for root in $(hierarchies); do
     mkdir -p "$root/$group"
-    if [ -e "$root/cgroup.controllers" ]; then
+    if [ -s "$root/cgroup.controllers" ]; then
+      # Version 2: a group has the controllers that its parent hands down.
       sed 's/^/+/; s/ / +/g' "$root/cgroup.controllers" >"$root/cgroup.subtree_control"
-      cat "$root/cgroup.subtree_control" | sed 's/^/+/; s/ / +/g' >"$root/$group/cgroup.subtree_control"
+      sed 's/^/+/; s/ / +/g' "$root/$group/cgroup.controllers" >"$root/$group/cgroup.subtree_control"
     fi
     mkdir -p "$root/$group/daemons" "$root/$group/pods"
-    # A new cpuset is empty, and an empty one lets nothing run.
-    [ ! -e "$root/$group/cpuset.mems" ] || [ -e "$root/cgroup.controllers" ] || cpuset_fill "$root"
+    # Version 1: a new cpuset is empty, and an empty one lets nothing run.
+    [ ! -e "$root/cpuset.cpus" ] || cpuset_fill "$root"
   done
 }
 
@@ -89,9 +85,9 @@ space_create() {
 
 # hold: the first process in the namespaces. Makes the network and the mounts, then waits.
 hold() {
-  mount --make-rshared /
-  mount -t tmpfs tmpfs /run/containerd
-  mount -t tmpfs tmpfs /var/lib/cni
+  local dir
+  mount -n --make-rshared /
+  for dir in /run/mount /run/containerd /var/lib/cni; do mount -n -t tmpfs tmpfs "$dir"; done
   mount --bind "$home/kubelet" /var/lib/kubelet
   mount --bind "$home/log" /var/log
   ip link set lo up
@@ -133,7 +129,9 @@ daemon_signal() { inside kill "-$2" "$(cat "$home/run/$1.pid")" 2>/dev/null; }
 daemon_runs() { daemon_signal "$1" 0; }
 
 space_remove() {
-  local pids setting value dir
+  local setting value dir namespaces made=()
+  namespaces=$(space_namespaces)
+  [ ! -e "$home/run/made" ] || mapfile -t made <"$home/run/made"
   # The holder is the init process of its pid namespace: with it the kernel ends all others. The
   # rest of the group is what stands outside (nsenter) and what a half-made space has left.
   eventually 30 space_empty || { echo "processes will not end: $(residents | tr '\n' ' ')"; return 1; }
@@ -145,9 +143,30 @@ space_remove() {
   while read -r setting value; do
     echo "$value" >"/proc/sys/$setting"
   done <"$home/run/kernel-settings" || true
-  [ ! -e "$home/run/made" ] || while read -r dir; do rmdir "$dir" 2>/dev/null || true; done <"$home/run/made"
   rm -rf "$home"
-  rmdir "$(dirname "$home")" 2>/dev/null || true
+  for dir in "$(dirname "$home")" "${made[@]}"; do rmdir "$dir" 2>/dev/null || true; done
+  eventually 10 namespaces_gone "$namespaces" || { echo "namespaces are still in use: $namespaces"; return 1; }
+  no_trace "${made[@]}"
+}
+
+# The space's namespaces as /proc names them, one a line; none when the holder is gone already.
+space_namespaces() {
+  local pid
+  pid=$(pgrep -P "$(cat "$home/run/unshare" 2>/dev/null || echo 0)" 2>/dev/null) || return 0
+  readlink "/proc/$pid/ns/net" "/proc/$pid/ns/mnt" "/proc/$pid/ns/pid" || true
+}
+
+# A namespace lives while a process is in it or a mount holds it; the latter we never make.
+namespaces_gone() {
+  [ -z "$1" ] || ! readlink /proc/[0-9]*/ns/{net,mnt,pid} 2>/dev/null | grep -qxF "$1"
+}
+
+# no_trace DIRECTORY...: the last word of every removal, so that each run tests it.
+no_trace() {
+  local dir left=0
+  for dir in "$home" "$@"; do [ ! -e "$dir" ] || { echo "left behind: $dir"; left=1; }; done
+  space_exists && { echo "left behind: control groups"; left=1; }
+  return "$left"
 }
 
 space_empty() {

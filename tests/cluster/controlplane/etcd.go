@@ -27,7 +27,7 @@ const (
 func startEtcd(dir string) error {
 	config := embed.NewConfig()
 	config.Dir = dir
-	config.LogLevel = "warn"
+	config.LogLevel = "error"
 	config.LogOutputs = []string{"stderr"}
 	config.UnsafeNoFsync = true
 	client, err := url.Parse(etcdURL)

@@ -67,14 +67,13 @@ locate_all() {
   pause_image=${backend%/*}/pause.tar
 }
 
-# kept NAME SOURCE...: the directory for what is built from these sources.
+# kept NAME SOURCE...: the directory for what is built from these sources, wherever they stand.
 kept() {
-  local artefact=$1 source hash
+  local artefact=$1 hash
   shift
   hash=$(
-    for source; do
-      find "$here/$source" -type f -print0 | LC_ALL=C sort -z | xargs -0 sha256sum | awk '{ print $1 }'
-    done | sha256sum - "$here/parts/build.sh" | sha256sum | cut -c1-16
+    cd "$here"
+    find "$@" parts/build.sh -type f -print0 | LC_ALL=C sort -z | xargs -0 sha256sum | sha256sum | cut -c1-16
   )
   echo "$cache/$artefact-$hash"
 }
@@ -110,8 +109,7 @@ gobuild() { CGO_ENABLED=0 nice go build "${gopackage_flags[@]}" "$@"; }
 build_kube() {
   local number=${kubernetes_version#v} package=k8s.io/component-base/version stamp
   stamp="-X $package.gitVersion=$kubernetes_version -X $package.gitMajor=${number%%.*} -X $package.gitMinor=$(cut -d. -f2 <<<"$number")"
-  (cd "$here/controlplane" && gobuild -ldflags "-s -w $stamp" -o "$1" .) || return
-  ln -sf kube "$(dirname "$1")/kubectl"
+  (cd "$here/controlplane" && gobuild -ldflags "-s -w $stamp" -o "$1" .)
 }
 build_helm() { (cd "$here/helm" && gobuild -ldflags "-s -w" -o "$1" helm.sh/helm/v3/cmd/helm); }
 build_backend() { (cd "$here/backend" && gobuild -ldflags "-s -w" -o "$1" .); }

@@ -40,7 +40,7 @@ load_own_images() {
 }
 
 start_control_plane() {
-  daemon control-plane "$kube" control-plane "$home" --address "$address" --services "$services"
+  daemon control-plane "$home/bin/kube" control-plane "$home" --address "$address" --services "$services"
   eventually 60 api_answers && eventually 30 api_serves
 }
 
@@ -55,7 +55,7 @@ stop_control_plane() {
 }
 control_plane_gone() { ! daemon_runs control-plane; }
 
-kubectl_() { inside "$kube" kubectl --kubeconfig "$home/pki/admin.kubeconfig" "$@"; }
+kubectl_() { inside "$home/bin/kube" kubectl --kubeconfig "$home/pki/admin.kubeconfig" "$@"; }
 
 start_node() {
   start_kubelet
@@ -90,7 +90,7 @@ imageGCHighThresholdPercent: 100
 nodeStatusUpdateFrequency: 4s
 logging: {verbosity: 1}
 END
-  daemon kubelet "$kube" kubelet --config "$home/kubelet.yaml" --kubeconfig "$home/pki/kubelet.kubeconfig" \
+  daemon kubelet "$home/bin/kube" kubelet --config "$home/kubelet.yaml" --kubeconfig "$home/pki/kubelet.kubeconfig" \
     --hostname-override "$node" --node-ip "$address"
 }
 
@@ -109,5 +109,5 @@ healthzBindAddress: 127.0.0.1:10256
 nftables: {masqueradeAll: true}
 conntrack: {maxPerCore: 0, min: 0, tcpEstablishedTimeout: 0s, tcpCloseWaitTimeout: 0s}   # the kernel's own
 END
-  daemon kube-proxy "$kube" kube-proxy --config "$home/kube-proxy.yaml"
+  daemon kube-proxy "$home/bin/kube" kube-proxy --config "$home/kube-proxy.yaml"
 }

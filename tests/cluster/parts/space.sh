@@ -5,7 +5,10 @@
 # by its group even when nobody remembers the holder's id.
 
 group=sluice-cluster-$name
-# Settings of the whole kernel that a kubelet changes: put back by `space_remove`.
+# What all clusters of this machine share: made by the first, put back by the last. (A directory
+# removed under a mount would be unmounted in every namespace, so nobody else may remove it.)
+shared=${home%/*}
+# Settings of the whole kernel that a kubelet changes.
 kernel_settings=(vm/overcommit_memory vm/panic_on_oom kernel/panic kernel/panic_on_oops kernel/keys/root_maxkeys kernel/keys/root_maxbytes)
 # Directories with fixed names; in the cluster's mount namespace something of ours lies over them.
 covered=(/run/mount /run/containerd /var/lib/kubelet /var/lib/cni)
@@ -64,14 +67,8 @@ space_exists() {
 }
 
 space_create() {
-  local dir setting
-  mkdir -p "$home"/{run,log,etcd,kubelet,containerd}
-  for setting in "${kernel_settings[@]}"; do
-    [ ! -r "/proc/sys/$setting" ] || echo "$setting $(cat "/proc/sys/$setting")"
-  done >"$home/run/kernel-settings"
-  for dir in "${covered[@]}"; do
-    [ -d "$dir" ] || { echo "$dir" >>"$home/run/made"; mkdir -p "$dir"; }
-  done
+  mkdir -p "$home"/{bin,run,log,etcd,kubelet,containerd}
+  [ -e "$shared/kernel-settings" ] || share
   groups_create
   # A session of its own: an interrupt at the terminal is for the stories, not for the cluster.
   (
@@ -81,6 +78,28 @@ space_create() {
   ) &
   echo "$!" >"$home/run/unshare"
   eventually 10 test -e "$home/run/held" || { cat "$home/log/holder.log"; return 1; }
+}
+
+# share: what the first cluster of a machine finds and makes.
+share() {
+  local dir setting
+  for dir in "${covered[@]}"; do
+    [ -d "$dir" ] || { echo "$dir" >>"$shared/made"; mkdir -p "$dir"; }
+  done
+  for setting in "${kernel_settings[@]}"; do
+    [ ! -r "/proc/sys/$setting" ] || echo "$setting $(cat "/proc/sys/$setting")"
+  done >"$shared/kernel-settings"
+}
+
+# unshare_last: puts it back, unless other clusters are still there.
+unshare_last() {
+  local setting value dir
+  [ -z "$(find "$shared" -mindepth 1 -maxdepth 1 -type d)" ] || return 0
+  while read -r setting value; do
+    echo "$value" >"/proc/sys/$setting"
+  done <"$shared/kernel-settings" || true
+  [ ! -e "$shared/made" ] || xargs rmdir <"$shared/made" || true
+  rm -rf "$shared"
 }
 
 # hold: the first process in the namespaces. Makes the network and the mounts, then waits.
@@ -100,7 +119,7 @@ hold() {
   touch "$home/run/held"
   # As first process it inherits orphans, and bash collects them while it waits.
   sleep infinity &
-  while :; do wait || true; done
+  wait
 }
 
 # holder: its process id, seen from outside.
@@ -129,24 +148,20 @@ daemon_signal() { inside kill "-$2" "$(cat "$home/run/$1.pid")" 2>/dev/null; }
 daemon_runs() { daemon_signal "$1" 0; }
 
 space_remove() {
-  local setting value dir namespaces made=()
+  local namespaces
   namespaces=$(space_namespaces)
-  [ ! -e "$home/run/made" ] || mapfile -t made <"$home/run/made"
   # The holder is the init process of its pid namespace: with it the kernel ends all others. The
   # rest of the group is what stands outside (nsenter) and what a half-made space has left.
   eventually 30 space_empty || { echo "processes will not end: $(residents | tr '\n' ' ')"; return 1; }
   eventually 10 groups_remove || { echo "control groups will not go"; return 1; }
+  eventually 10 namespaces_gone "$namespaces" || { echo "namespaces are still in use: $namespaces"; return 1; }
   if grep -F "$home" /proc/self/mounts; then
     echo "these mounts are not ours to remove"
     return 1
   fi
-  while read -r setting value; do
-    echo "$value" >"/proc/sys/$setting"
-  done <"$home/run/kernel-settings" || true
   rm -rf "$home"
-  for dir in "$(dirname "$home")" "${made[@]}"; do rmdir "$dir" 2>/dev/null || true; done
-  eventually 10 namespaces_gone "$namespaces" || { echo "namespaces are still in use: $namespaces"; return 1; }
-  no_trace "${made[@]}"
+  unshare_last
+  ! space_exists || { echo "left behind: $home or control groups"; return 1; }
 }
 
 # The space's namespaces as /proc names them, one a line; none when the holder is gone already.
@@ -159,14 +174,6 @@ space_namespaces() {
 # A namespace lives while a process is in it or a mount holds it; the latter we never make.
 namespaces_gone() {
   [ -z "$1" ] || ! readlink /proc/[0-9]*/ns/{net,mnt,pid} 2>/dev/null | grep -qxF "$1"
-}
-
-# no_trace DIRECTORY...: the last word of every removal, so that each run tests it.
-no_trace() {
-  local dir left=0
-  for dir in "$home" "$@"; do [ ! -e "$dir" ] || { echo "left behind: $dir"; left=1; }; done
-  space_exists && { echo "left behind: control groups"; left=1; }
-  return "$left"
 }
 
 space_empty() {

@@ -3,7 +3,7 @@
 use crate::command::{cluster, try_kubectl};
 use crate::fixture::Namespace;
 use crate::load::Load;
-use crate::sluice::{answers, concluded, installed};
+use crate::sluice::{answers, concluded, everywhere, installed};
 use crate::wait::{SOON, eventually};
 
 #[test]
@@ -18,7 +18,7 @@ fn an_api_server_outage_fails_no_request() {
         );
     };
     route("shop", "outage.example.com");
-    answers(&address, "http://outage.example.com/", &[], 200);
+    everywhere(&address, "http://outage.example.com/", 200);
     let load = Load::start(&address, "outage.example.com", "/");
 
     cluster(&["apiserver", "stop"]);

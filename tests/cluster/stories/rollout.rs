@@ -3,7 +3,7 @@
 use crate::command::{kubectl, try_get};
 use crate::fixture::Namespace;
 use crate::load::Load;
-use crate::sluice::{NAMESPACE, answers, installed};
+use crate::sluice::{NAMESPACE, answers, everywhere, installed};
 use crate::wait::{SOON, eventually, holds};
 
 fn served(space: &Namespace, host: &str) -> String {
@@ -12,7 +12,7 @@ fn served(space: &Namespace, host: &str) -> String {
         "shop",
         &format!("    - {{hosts: [{host}], path: /, backends: [{{service: {{name: shop, port: http}}}}]}}"),
     );
-    answers(&address, &format!("http://{host}/"), &[], 200);
+    everywhere(&address, &format!("http://{host}/"), 200);
     address
 }
 

@@ -62,6 +62,18 @@ pub fn answers(address: &str, url: &str, arguments: &[&str], status: u16) -> Rep
     })
 }
 
+/// Waits until twenty new connections in a row are answered so. Each goes to any of the replicas, and
+/// a replica may be some milliseconds behind the one whose word the status is.
+pub fn everywhere(address: &str, url: &str, status: u16) {
+    eventually(&format!("{status} for {url} from every replica"), SOON, || {
+        for _ in 0..20 {
+            let reply = curl(address, url, &[])?;
+            holds(reply.status == status, || format!("{reply:?}"))?;
+        }
+        Ok(())
+    });
+}
+
 /// Asks once: what is decided already must not change on the next request.
 pub fn ask(address: &str, url: &str, arguments: &[&str]) -> Reply {
     curl(address, url, arguments).expect("an answer")

@@ -3,7 +3,7 @@
 use crate::command::{kubectl, try_kubectl};
 use crate::fixture::Namespace;
 use crate::load::Load;
-use crate::sluice::{answers, concluded, condition, gateway_route, installed};
+use crate::sluice::{answers, concluded, condition, everywhere, gateway_route, installed};
 use crate::wait::{SOON, eventually, holds};
 
 #[test]
@@ -51,7 +51,7 @@ fn a_broken_route_harms_nobody_else() {
     let space = Namespace::new("broken");
     space.backend("shop", 2);
     space.route("good", "    - {hosts: [good.example.com], path: /, backends: [{service: {name: shop, port: http}}]}");
-    answers(&address, "http://good.example.com/", &[], 200);
+    everywhere(&address, "http://good.example.com/", 200);
     let load = Load::start(&address, "good.example.com", "/");
     space.empty_service("empty");
     space.route(

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::fixture::Namespace;
-use crate::sluice::{answers, concluded, installed};
+use crate::sluice::{concluded, everywhere, installed};
 use crate::wire::Connection;
 
 /// A whole turn of 95 to 5, which is 19 to 1.
@@ -26,8 +26,8 @@ fn a_split_is_exact_and_smooth() {
         - {service: {name: canary, port: http}, weight: 5}
 "#,
     );
-    answers(&address, "http://weights.example.com/", &[], 200);
     concluded(&space.name, "shop", "True", "True", "True");
+    everywhere(&address, "http://weights.example.com/", 200);
     // One connection stays with one worker of one replica, and nobody else asks: its turn is seen whole.
     let mut connection = Connection::open(&address).expect("a connection");
     let mut answered = Vec::new();

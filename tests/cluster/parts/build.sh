@@ -113,5 +113,5 @@ build_kube() {
 }
 build_helm() { (cd "$here/helm" && gobuild -ldflags "-s -w" -o "$1" helm.sh/helm/v3/cmd/helm); }
 build_backend() { (cd "$here/backend" && gobuild -ldflags "-s -w" -o "$1" .); }
-pack_backend() { ENTRYPOINT=/backend "$here/image" "$backend" sluice.test/backend:1 "$1"; }
-pack_pause() { ENTRYPOINT=/pause "$here/image" "$backend" sluice.test/pause:1 "$1"; }
+pack_backend() { ENTRYPOINT=/backend COMMAND= PORTS=8080 LABELS= "$here/image" "$backend" sluice.test/backend:1 "$1"; }
+pack_pause() { ENTRYPOINT=/pause COMMAND= PORTS= LABELS= "$here/image" "$backend" sluice.test/pause:1 "$1"; }

@@ -38,6 +38,7 @@ impl Rig {
         let board = Arc::new(Board::default());
         let world = World::waiting_for(ClassSettings::default(), watch::everything(&[]));
         let mut conductor = Conductor::new(world, offer_sender, Arc::clone(&board));
+        #[expect(clippy::disallowed_methods, reason = "ends with the test's runtime")]
         let running = tokio::spawn(async move { conductor.conduct(receiver, applied_receiver).await });
         Self { arrivals, applied, offers, board, _loop: running }
     }

@@ -243,6 +243,44 @@ fn h042_a_head_that_drips_is_ended_in_total_time() {
 }
 
 #[test]
+fn h043_a_body_that_stops_arriving_is_the_clients_fault() {
+    let backend = Backend::says("x");
+    let routes = format!("routes: [{{path: /, timeouts: {{idle: 400ms}}, backends: [{}]}}]", backend.url());
+    let gateway = gateway_with(&routes, &[]);
+    let mut client = Client::connect(gateway.port).expect("connected");
+    client.send(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\nhalf").expect("sent");
+    let answer = client.read().expect("an answer");
+    assert_eq!((answer.status, answer.reason().as_str()), (408, "client_timeout"));
+    assert!(client.is_closed());
+    assert!(backend.seen().is_empty(), "half a request is not a request");
+}
+
+#[test]
+fn h044_a_client_that_does_not_read_holds_the_server_back() {
+    // The server writes until nobody takes any more, and tells how much that was.
+    let (tell, told) = std::sync::mpsc::channel();
+    let tell = std::sync::Mutex::new(tell);
+    let backend = Backend::scripted(move |mut connection| {
+        connection.request()?;
+        connection.write(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000000\r\n\r\n")?;
+        let stream = connection.stream.get_mut();
+        stream.set_write_timeout(Some(Duration::from_secs(2)))?;
+        let (piece, mut taken) = (vec![b'x'; 1 << 16], 0_usize);
+        while let Ok(count) = std::io::Write::write(stream, &piece) {
+            taken += count;
+        }
+        let _ = tell.lock().expect("not poisoned").send(taken);
+        Ok(())
+    });
+    let gateway = gateway_with(&format!("routes: [{{path: /, backends: [{}]}}]", backend.url()), &[]);
+    let mut client = Client::connect(gateway.port).expect("connected");
+    client.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").expect("sent");
+    let taken = told.recv_timeout(crate::lang::PATIENCE).expect("the server was held back");
+    assert!(taken < 64 << 20, "{taken} bytes were taken for a client that reads none");
+    assert!(gateway.peak_memory_kib() < 100 * 1024);
+}
+
+#[test]
 fn h084_a_client_that_goes_gives_everything_back() {
     let backend = Backend::scripted(|mut connection| {
         connection.request()?;

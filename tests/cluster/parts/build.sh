@@ -81,10 +81,15 @@ kept() {
 build_all() {
   locate_all
   build "$kube" "Kubernetes $kubernetes_version (10 minutes of CPU time when nothing is cached)" build_kube
-  build "$helm" "Helm (3 minutes of CPU time when nothing is cached)" build_helm
+  build_helm_only
   build "$backend" "the backend" build_backend
   build "$backend_image" "the backend's image" pack_backend
   build "$pause_image" "the pause image" pack_pause
+}
+
+build_helm_only() {
+  locate_all
+  build "$helm" "Helm (3 minutes of CPU time when nothing is cached)" build_helm
 }
 
 # build FILE TEXT FUNCTION: makes FILE, whole or not at all, and forgets old versions of it.

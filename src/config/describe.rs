@@ -14,15 +14,23 @@ use std::sync::Arc;
 
 use http::{HeaderName, HeaderValue, Method};
 
-use super::id::{EndpointId, RuleId, UpstreamId};
+use super::id::{RuleId, UpstreamId};
 use super::problem::{Problem, Slug};
 use super::route::{
     Action, Destination, HeaderEquals, HostPattern, Match, MethodName, PathMatch, Route, Rule, Source, Target, Timeouts,
 };
 use super::schema::{HOST_MESSAGE, PATH_MESSAGE, WEIGHTS_MESSAGE};
-use super::spec::{BackendSpec, EndpointSpec, PoolSpec, RouteSpec, RuleFields, ServiceSpec, TimeoutsSpec};
-use super::units::parse_duration;
-use super::upstream::{Endpoint, EndpointState, Upstream, UpstreamSettings};
+use super::spec::{BackendSpec, RouteSpec, RuleFields, ServiceSpec, TimeoutsSpec};
+use super::upstream::{Endpoint, Upstream, UpstreamSettings};
+
+mod duplicate;
+mod form;
+mod server;
+
+pub use duplicate::{Duplicate, find_duplicates};
+use form::{describe_url, good_beginning, is_path_form, parse_host, strip_final_slash};
+pub use server::{describe_endpoints, describe_settings};
+use server::{merge_endpoint, read_duration, weight_of};
 
 /// The place where something is written: what it can see, and what it may do.
 pub trait Scope {
@@ -68,95 +76,28 @@ pub struct Described {
     pub problems: Vec<Problem>,
 }
 
-/// Describes the routes of one file or object.
+/// Describes the routes of one object or file.
 pub fn describe_routes(specs: &[RouteSpec], scope: &mut dyn Scope) -> Described {
+    let prefix = scope.path_prefix();
+    describe_placed_routes(
+        specs.iter().enumerate().map(|(index, spec)| (format!("{prefix}routes[{index}]"), spec)),
+        scope,
+    )
+}
+
+/// Describes routes of which each says where it is written: those of several files are one list with
+/// one set of names, but every message counts inside its own file.
+pub fn describe_placed_routes<'s>(
+    specs: impl Iterator<Item = (String, &'s RouteSpec)>,
+    scope: &mut dyn Scope,
+) -> Described {
     let mut describer = Describer { scope, out: Described::default() };
     let mut names = BTreeMap::new();
-    for (index, spec) in specs.iter().enumerate() {
-        let at = format!("{}routes[{index}]", describer.scope.path_prefix());
-        describer.check_name_is_free(spec.rule.name.as_deref(), &at, &mut names);
-        let route = describer.route(spec, &at);
+    for (at, spec) in specs {
+        let route = describer.route(spec, &at, &mut names);
         describer.out.routes.push(route);
     }
     describer.out
-}
-
-/// The settings of an upstream, with defaults where nothing, or nothing usable, is written.
-pub fn describe_settings(
-    connect_timeout: Option<&str>,
-    pool: Option<&PoolSpec>,
-    at: &str,
-    problems: &mut Vec<Problem>,
-) -> UpstreamSettings {
-    let mut settings = UpstreamSettings::default();
-    read_duration(connect_timeout, &format!("{at}.connectTimeout"), problems, &mut settings.connect_timeout);
-    if let Some(pool) = pool {
-        let place = format!("{at}.pool.idleTimeout");
-        read_duration(pool.idle_timeout.as_deref(), &place, problems, &mut settings.pool_idle_timeout);
-        if let Some(max_idle) = pool.max_idle {
-            settings.pool_max_idle = usize::try_from(max_idle).unwrap_or(0);
-        }
-    }
-    settings
-}
-
-/// The endpoints of a named upstream.
-pub fn describe_endpoints(
-    specs: &[EndpointSpec],
-    scope: &dyn Scope,
-    at: &str,
-    problems: &mut Vec<Problem>,
-) -> Vec<Endpoint> {
-    let mut endpoints: Vec<Endpoint> = Vec::new();
-    for (index, spec) in specs.iter().enumerate() {
-        let place = format!("{at}.endpoints[{index}].url");
-        match describe_url(&spec.url, weight_of(spec.weight), scope, &place) {
-            Ok(endpoint) => merge_endpoint(&mut endpoints, endpoint),
-            Err(problem) => problems.push(problem),
-        }
-    }
-    endpoints
-}
-
-/// Rules of one host that look at the same thing: the first in precedence serves, the others never do.
-///
-/// Returns, for each later one, the place where it is written and the earlier route and rule. `routes`
-/// must be in the order of precedence (source, then position).
-pub fn find_duplicates<'a>(routes: impl Iterator<Item = &'a Route>) -> Vec<Duplicate<'a>> {
-    let mut seen: BTreeMap<(Option<&HostPattern>, &Match), (&Route, &Rule)> = BTreeMap::new();
-    let mut found = Vec::new();
-    for route in routes {
-        let hosts: Vec<Option<&HostPattern>> =
-            if route.hosts.is_empty() { vec![None] } else { route.hosts.iter().map(Some).collect() };
-        for rule in &route.rules {
-            for host in &hosts {
-                match seen.get(&(*host, &rule.matches)) {
-                    Some((winner_route, winner)) => {
-                        found.push(Duplicate { host: *host, route, rule, winner_route, winner });
-                    }
-                    None => {
-                        seen.insert((*host, &rule.matches), (route, rule));
-                    }
-                }
-            }
-        }
-    }
-    found
-}
-
-/// Two rules with the same match on one host.
-#[derive(Debug)]
-pub struct Duplicate<'a> {
-    /// The host; none: any host.
-    pub host: Option<&'a HostPattern>,
-    /// The later one's route.
-    pub route: &'a Route,
-    /// The later one, which is not served on this host.
-    pub rule: &'a Rule,
-    /// The earlier one's route.
-    pub winner_route: &'a Route,
-    /// The earlier one.
-    pub winner: &'a Rule,
 }
 
 struct Describer<'a> {
@@ -179,31 +120,48 @@ impl Describer<'_> {
         }
     }
 
-    fn route(&mut self, spec: &RouteSpec, at: &str) -> Route {
+    /// Whether something found since `before` turns a rule off.
+    fn is_broken_since(&self, before: usize) -> bool {
+        self.out.problems.iter().skip(before).any(|p| p.slug.effect() == super::Effect::RuleOff)
+    }
+
+    fn route(&mut self, spec: &RouteSpec, at: &str, names: &mut BTreeMap<String, String>) -> Route {
         let before = self.out.problems.len();
+        self.check_name_is_free(spec.rule.name.as_deref(), at, names);
         let hosts = self.hosts(spec, at);
         self.check_route_shape(spec, at);
-        let hosts_are_broken = self.out.problems[before..].iter().any(|p| p.slug.effect() == super::Effect::RuleOff);
+        let mut timeouts = Timeouts::default();
+        self.timeouts(spec.rule.timeouts.as_ref(), at, &mut timeouts);
         let parent = Parent {
             identity: self.route_identity(spec, &hosts),
             first_host: hosts.first().map(ToString::to_string).unwrap_or_default(),
-            timeouts: spec.rule.timeouts.as_ref(),
-            is_broken: hosts_are_broken,
+            timeouts,
+            is_broken: self.is_broken_since(before),
         };
         let rules = match &spec.rules {
             Some(rules) => self.rules(rules.iter().map(|rule| &rule.rule), &parent, at),
             None => vec![self.rule(&spec.rule, &parent, at, None)],
         };
+        // No hosts means any host. A route that has none because its own are broken, or because it must
+        // have some, would answer for everybody: it has no place to keep, so it keeps none.
+        let wrote_hosts = spec.hosts.as_ref().is_some_and(|hosts| !hosts.is_empty());
+        let is_nowhere = hosts.is_empty() && (wrote_hosts || !self.scope.allows_any_host());
+        let rules = if is_nowhere { Vec::new() } else { rules };
         Route { source: self.scope.source(), hosts, rules: rules.into_iter().map(Arc::new).collect() }
     }
 
-    fn rules<'s>(&mut self, specs: impl Iterator<Item = &'s RuleFields>, parent: &Parent<'_>, at: &str) -> Vec<Rule> {
+    fn rules<'s>(&mut self, specs: impl Iterator<Item = &'s RuleFields>, parent: &Parent, at: &str) -> Vec<Rule> {
         let mut names = BTreeMap::new();
         let mut rules = Vec::new();
         for (index, spec) in specs.enumerate() {
             let place = format!("{at}.rules[{index}]");
+            let before = self.out.problems.len();
             self.check_name_is_free(spec.name.as_deref(), &place, &mut names);
-            rules.push(self.rule(spec, parent, &place, Some(&parent.identity)));
+            let mut rule = self.rule(spec, parent, &place, Some(&parent.identity));
+            if self.is_broken_since(before) {
+                rule.action = Action::Broken;
+            }
+            rules.push(rule);
         }
         rules
     }
@@ -251,7 +209,7 @@ impl Describer<'_> {
     }
 
     /// `below` is the route's identity for a rule of `rules`, none for a route in short form.
-    fn rule(&mut self, spec: &RuleFields, parent: &Parent<'_>, at: &str, below: Option<&str>) -> Rule {
+    fn rule(&mut self, spec: &RuleFields, parent: &Parent, at: &str, below: Option<&str>) -> Rule {
         let before = self.out.problems.len();
         let matches = self.matches(spec, at);
         let identity = match (&spec.name, below) {
@@ -261,12 +219,12 @@ impl Describer<'_> {
         };
         let written_path = spec.path.as_deref().or(spec.exact_path.as_deref()).unwrap_or("/");
         let name = spec.name.clone().unwrap_or_else(|| format!("{}{written_path}", parent.first_host));
-        let mut timeouts = Timeouts::default();
-        self.timeouts(parent.timeouts, None, &mut timeouts);
-        self.timeouts(spec.timeouts.as_ref(), Some(at), &mut timeouts);
+        let mut timeouts = parent.timeouts;
+        if below.is_some() {
+            self.timeouts(spec.timeouts.as_ref(), at, &mut timeouts);
+        }
         let targets = self.targets(spec, &identity, &name, at);
-        let is_broken =
-            parent.is_broken || self.out.problems[before..].iter().any(|p| p.slug.effect() == super::Effect::RuleOff);
+        let is_broken = parent.is_broken || self.is_broken_since(before);
         Rule {
             id: RuleId::new(identity),
             name,
@@ -326,17 +284,11 @@ impl Describer<'_> {
         headers
     }
 
-    /// `at` is where these are written; none for those of the route, which were checked before.
-    fn timeouts(&mut self, spec: Option<&TimeoutsSpec>, at: Option<&str>, timeouts: &mut Timeouts) {
+    fn timeouts(&mut self, spec: Option<&TimeoutsSpec>, at: &str, timeouts: &mut Timeouts) {
         let Some(spec) = spec else { return };
-        let at = at.unwrap_or_default();
-        read_duration(
-            spec.request.as_deref(),
-            &format!("{at}.timeouts.request"),
-            &mut self.out.problems,
-            &mut timeouts.request,
-        );
-        read_duration(spec.idle.as_deref(), &format!("{at}.timeouts.idle"), &mut self.out.problems, &mut timeouts.idle);
+        let problems = &mut self.out.problems;
+        read_duration(spec.request.as_deref(), &format!("{at}.timeouts.request"), problems, &mut timeouts.request);
+        read_duration(spec.idle.as_deref(), &format!("{at}.timeouts.idle"), problems, &mut timeouts.idle);
     }
 
     /// All URLs of a rule are one upstream of its own; its share is the sum of theirs.
@@ -387,10 +339,10 @@ impl Describer<'_> {
 }
 
 /// What a rule takes from its route.
-struct Parent<'a> {
+struct Parent {
     identity: String,
     first_host: String,
-    timeouts: Option<&'a TimeoutsSpec>,
+    timeouts: Timeouts,
     is_broken: bool,
 }
 
@@ -399,108 +351,11 @@ enum Backend {
     Upstream(UpstreamId),
 }
 
-fn weight_of(weight: Option<i32>) -> u32 {
-    weight.map_or(1, |weight| u32::try_from(weight).unwrap_or(0))
-}
-
 fn add_target(targets: &mut Vec<Target>, to: Destination, weight: u32) {
     match targets.iter_mut().find(|target| target.to == to) {
         Some(target) => target.weight = target.weight.saturating_add(weight),
         None => targets.push(Target { to, weight }),
     }
-}
-
-/// The same server written twice is one endpoint with both shares.
-fn merge_endpoint(endpoints: &mut Vec<Endpoint>, endpoint: Endpoint) {
-    match endpoints.iter_mut().find(|known| known.id == endpoint.id) {
-        Some(known) => known.weight = known.weight.saturating_add(endpoint.weight),
-        None => endpoints.push(endpoint),
-    }
-}
-
-fn read_duration(text: Option<&str>, at: &str, problems: &mut Vec<Problem>, value: &mut std::time::Duration) {
-    match text.map(parse_duration) {
-        Some(Ok(duration)) => *value = duration,
-        Some(Err(error)) => problems.push(Problem::new(at, Slug::DurationForm, error.to_string())),
-        None => {}
-    }
-}
-
-/// Reads `http://host:port`.
-fn describe_url(text: &str, weight: u32, scope: &dyn Scope, at: &str) -> Result<Endpoint, Problem> {
-    let form = |message: &str| Problem::new(at, Slug::UrlForm, message);
-    let uri: http::Uri = text.parse().map_err(|_| form("must be a URL such as http://10.0.0.1:8080"))?;
-    match uri.scheme_str() {
-        Some("http") => {}
-        Some("https") => return Err(Problem::new(at, Slug::NotSupported, "https backends are not supported yet")),
-        _ => return Err(form("must be a URL such as http://10.0.0.1:8080")),
-    }
-    let authority = uri.authority().ok_or_else(|| form("must be a URL such as http://10.0.0.1:8080"))?;
-    if authority.as_str().contains('@') {
-        return Err(form("a backend URL has no user and no password"));
-    }
-    if !matches!(uri.path_and_query().map(http::uri::PathAndQuery::as_str), None | Some("" | "/")) {
-        return Err(Problem::new(
-            at,
-            Slug::UrlPath,
-            "a backend URL has no path: what clients ask for is sent on as it is",
-        ));
-    }
-    let host = uri.host().unwrap_or_default().trim_start_matches('[').trim_end_matches(']').to_ascii_lowercase();
-    let has_port = authority.as_str().len() > uri.host().map_or(0, str::len);
-    let port = match uri.port_u16() {
-        Some(0) => return Err(Problem::new(at, Slug::PortForm, "a port is 1 to 65535")),
-        Some(port) => port,
-        None if has_port => return Err(Problem::new(at, Slug::PortForm, "a port is 1 to 65535")),
-        None => 80,
-    };
-    if host.is_empty() {
-        return Err(form("must be a URL such as http://10.0.0.1:8080"));
-    }
-    scope.check_url_host(&host, at)?;
-    let mut endpoint = Endpoint { id: EndpointId::new(""), host, port, weight, state: EndpointState::Active };
-    endpoint.id = EndpointId::new(endpoint.authority());
-    Ok(endpoint)
-}
-
-/// Lower case letters, digits, hyphens, dots; at most one `*.` in front.
-fn parse_host(text: &str) -> Option<HostPattern> {
-    let (is_wildcard, name) = match text.strip_prefix("*.") {
-        Some(rest) => (true, rest),
-        None => (false, text),
-    };
-    let is_label = |label: &str| {
-        (1..=63).contains(&label.len())
-            && label.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
-            && !label.starts_with('-')
-            && !label.ends_with('-')
-    };
-    if text.len() > 253 || !name.split('.').all(is_label) {
-        return None;
-    }
-    Some(if is_wildcard { HostPattern::Wildcard(name.to_owned()) } else { HostPattern::Exact(name.to_owned()) })
-}
-
-/// Whether a path is written the way it is matched; the same as the schema's rule, and plain ASCII.
-fn is_path_form(path: &str) -> bool {
-    path.starts_with('/')
-        && path.len() <= 512
-        && !["//", "/./", "/../", "?", "#", " ", "%2f", "%2F"].iter().any(|part| path.contains(part))
-        && !path.ends_with("/.")
-        && !path.ends_with("/..")
-        && path.bytes().all(|b| b.is_ascii_graphic())
-}
-
-fn strip_final_slash(path: &str) -> String {
-    let stripped = path.strip_suffix('/').unwrap_or(path);
-    if stripped.is_empty() { "/".to_owned() } else { stripped.to_owned() }
-}
-
-/// The longest beginning, in whole segments, that is a path.
-fn good_beginning(text: &str) -> String {
-    let ends = text.match_indices('/').map(|(at, _)| at).chain([text.len()]).filter(|at| *at > 0);
-    let good = ends.map(|end| &text[..end]).take_while(|part| is_path_form(part)).last();
-    strip_final_slash(good.unwrap_or("/"))
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use serde::Serialize;
 pub const DEFAULT_PORT: u16 = 9000;
 
 /// Where clients connect. All workers listen on it, each with a socket of its own.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Listener {
     /// Unique among listeners; `protocol-port` if not given.

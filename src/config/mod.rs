@@ -6,20 +6,25 @@
 //! sockets or of Kubernetes, and never changes once made; shared parts are shared by `Arc`, so that what
 //! two descriptions have in common can be recognised by pointer.
 //!
-//! `id` names what outlives a description, `units` reads texts, `problem` says what is wrong, `yaml`
-//! and `check` find where, `file` reads the file skin.
+//! `id` names what outlives a description, `units` reads texts, `problem` says what is wrong and `place`
+//! where. `file` reads the file skin: `yaml` gives values and places, `check` holds them against the
+//! schema as `shape` sees it, `vocabulary` and `nearest` guess what was meant.
 
 pub mod check;
 pub mod describe;
 pub mod file;
 pub mod id;
 pub mod listener;
+pub mod nearest;
+pub mod place;
 pub mod problem;
 pub mod route;
 pub mod schema;
+pub mod shape;
 pub mod spec;
 pub mod units;
 pub mod upstream;
+pub mod vocabulary;
 pub mod yaml;
 
 use std::sync::Arc;

@@ -14,10 +14,10 @@ use std::sync::Arc;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use super::nearest::nearest;
 use super::references::namespace_of;
 use super::services::{self, Found, ServicePort, Unusable};
 use crate::config::describe::{Scope, describe_endpoints, describe_routes, describe_settings, find_duplicates};
+use crate::config::nearest::nearest;
 use crate::config::spec::{ObjectSpec, RouteSpec, ServiceSpec, UpstreamSpec};
 use crate::config::{
     Action, Destination, Effect, HostPattern, Problem, Route, Slug, Source, UpstreamId, UpstreamSettings,

@@ -243,7 +243,7 @@ fn report_duplicates(admitted: &[(usize, Arc<Route>)], entries: &[Entry], hosts:
         let other = (route.source != winner_route.source).then(|| object_of(winner_route)).flatten();
         let other =
             other.map(|(created, name)| Winner { created, name, is_older: created < entries[*loser].object.created() });
-        report_duplicate(&rule.at, &winner.at, other, &mut losses[*loser]);
+        report_duplicate(&rule.at, &winner.at, other.as_ref(), &mut losses[*loser]);
     }
 }
 
@@ -255,8 +255,8 @@ struct Winner<'a> {
 }
 
 /// Each pair once, however many hosts they share.
-fn report_duplicate(loser_at: &str, winner_at: &str, winner: Option<Winner<'_>>, losses: &mut Losses) {
-    let message = match &winner {
+fn report_duplicate(loser_at: &str, winner_at: &str, winner: Option<&Winner<'_>>, losses: &mut Losses) {
+    let message = match winner {
         Some(Winner { created, name, is_older: true }) => format!(
             "the same host and match as GatewayRoute {name} {winner_at}, which is older ({}) and is served",
             since(*created)
@@ -277,7 +277,7 @@ fn report_duplicate(loser_at: &str, winner_at: &str, winner: Option<Winner<'_>>,
         losses.conflicts.push(Conflict {
             path: loser_at.to_owned(),
             winner: format!("GatewayRoute {name} {winner_at}"),
-            since: since(created),
+            since: since(*created),
             message,
         });
     }

@@ -1,0 +1,20 @@
+//! `sluice crd`: the definitions that the cluster needs.
+
+use std::io::Write;
+use std::process::ExitCode;
+
+use super::CliError;
+
+/// Print the CustomResourceDefinitions, for kubectl apply.
+#[derive(Debug, clap::Args)]
+pub struct Args {}
+
+/// Runs the command.
+///
+/// # Errors
+/// If it cannot be printed.
+pub fn run(_: &Args) -> Result<ExitCode, CliError> {
+    let text = crate::crd::to_yaml().map_err(std::io::Error::other)?;
+    std::io::stdout().write_all(text.as_bytes())?;
+    Ok(ExitCode::SUCCESS)
+}

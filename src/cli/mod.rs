@@ -1,0 +1,102 @@
+//! The commands, one file each.
+
+pub mod check;
+pub mod crd;
+pub mod demo;
+pub mod explain;
+pub mod run;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand, ValueEnum};
+use tracing_subscriber::EnvFilter;
+
+use crate::app::AppError;
+use crate::config::file::LoadError;
+
+/// Sluice: an ingress controller for Kubernetes, and the HTTP proxy that it steers, in one process.
+///
+/// In a cluster it serves what GatewayRoute objects say; outside, what a YAML file says.
+/// Begin with `sluice demo`.
+#[derive(Debug, Parser)]
+#[command(name = "sluice", version)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Run(run::Args),
+    Check(check::Args),
+    Explain(explain::Args),
+    Crd(crd::Args),
+    Demo(demo::Args),
+}
+
+/// How the process logs about itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// One JSON object a line.
+    Json,
+    /// For people.
+    Text,
+}
+
+/// Why a command failed.
+#[derive(Debug, thiserror::Error)]
+pub enum CliError {
+    /// What serves cannot start or go on.
+    #[error(transparent)]
+    App(#[from] AppError),
+    /// The configuration cannot be used.
+    #[error(transparent)]
+    Load(#[from] LoadError),
+    /// The arguments cannot be used.
+    #[error("{0}")]
+    Usage(String),
+    /// Files, threads, output.
+    #[error(transparent)]
+    System(#[from] std::io::Error),
+}
+
+impl CliError {
+    /// 2: what was given cannot be used. 1: everything else.
+    pub fn exit_code(&self) -> ExitCode {
+        match self {
+            Self::Load(_) | Self::Usage(_) | Self::App(AppError::Config(_)) => ExitCode::from(2),
+            Self::App(_) | Self::System(_) => ExitCode::FAILURE,
+        }
+    }
+}
+
+/// Runs a command.
+///
+/// # Errors
+/// [`CliError`], to be shown with its sources.
+pub fn run(cli: Cli) -> Result<ExitCode, CliError> {
+    match cli.command {
+        Command::Run(args) => run::run(args),
+        Command::Check(args) => check::run(&args),
+        Command::Explain(args) => explain::run(&args),
+        Command::Crd(args) => crd::run(&args),
+        Command::Demo(args) => demo::run(args),
+    }
+}
+
+/// Logs go to stderr: stdout is for the access log and for what commands print.
+fn start_logging(format: LogFormat, default_level: &str) {
+    let filter = EnvFilter::try_from_env("SLUICE_LOG").unwrap_or_else(|_| EnvFilter::new(default_level));
+    let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    match format {
+        LogFormat::Json => logs.json().flatten_event(true).init(),
+        LogFormat::Text => logs.with_target(false).init(),
+    }
+}
+
+/// The problems of a file, one a line, for people and editors.
+fn print_problems(problems: &[crate::config::file::Located]) {
+    for problem in problems {
+        eprintln!("{problem}");
+    }
+}

@@ -1,0 +1,121 @@
+//! `sluice run`: serve.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use crate::app::{self, AppError, Settings, Source};
+use crate::config::file::LoadError;
+use crate::config::units::{DurationError, parse_duration};
+use crate::controller::ControllerSettings;
+
+use super::{CliError, LogFormat};
+
+/// Serve: in a cluster what GatewayRoute objects say, with --config what a file says.
+///
+/// A change of the file is picked up within two seconds, with SIGHUP at once. SIGTERM ends it: it goes on
+/// accepting for --drain while telling clients to go, then finishes what runs, at the latest at
+/// --drain-deadline. Ctrl-C finishes what runs. A second signal ends it at once.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Args {
+    /// The YAML file to serve, or a directory whose *.yaml files are joined.
+    #[arg(long, env = "SLUICE_CONFIG", value_name = "FILE|DIR")]
+    pub config: Option<PathBuf>,
+    /// Where /livez, /readyz, /metrics and /config are.
+    #[arg(long, env = "SLUICE_ADMIN", value_name = "ADDR", default_value = "127.0.0.1:9901")]
+    pub admin: SocketAddr,
+    /// Threads that serve. Default: one a core that this process may use.
+    #[arg(long, env = "SLUICE_WORKERS", value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub workers: Option<u16>,
+    /// How long it goes on accepting after SIGTERM.
+    #[arg(long, env = "SLUICE_DRAIN", value_name = "DURATION", default_value = "20s", value_parser = duration)]
+    pub drain: Duration,
+    /// When it ends after SIGTERM, whatever still runs.
+    #[arg(long, env = "SLUICE_DRAIN_DEADLINE", value_name = "DURATION", default_value = "25s", value_parser = duration)]
+    pub drain_deadline: Duration,
+    /// The class of the objects it serves (spec.ingressClassName).
+    #[arg(long, env = "SLUICE_CLASS", default_value = "sluice")]
+    pub class: String,
+    /// Whether it serves objects without a class. Default: true for class sluice.
+    #[arg(long, env = "SLUICE_SERVE_UNCLASSED", value_name = "BOOL", action = clap::ArgAction::Set)]
+    pub serve_unclassed: Option<bool>,
+    /// Only these namespaces. Default: all.
+    #[arg(long, env = "SLUICE_WATCH_NAMESPACE", value_name = "NAMESPACE", value_delimiter = ',')]
+    pub watch_namespace: Vec<String>,
+    /// How the process logs about itself.
+    #[arg(long, env = "SLUICE_LOG_FORMAT", value_enum, default_value = "json")]
+    pub log_format: LogFormat,
+}
+
+fn duration(text: &str) -> Result<Duration, DurationError> {
+    parse_duration(text)
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// If it cannot start, or dies.
+pub fn run(args: Args) -> Result<ExitCode, CliError> {
+    super::start_logging(args.log_format, "info");
+    serve(args)
+}
+
+/// Serves on a small runtime of its own; workers have theirs.
+pub(super) fn serve(args: Args) -> Result<ExitCode, CliError> {
+    let settings = settings(args)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .max_blocking_threads(8)
+        .thread_name("control")
+        .enable_all()
+        .build()?;
+    let result = runtime.block_on(app::run(settings));
+    // What is still in a blocking call (a name look-up) is not waited for.
+    runtime.shutdown_background();
+    match result {
+        Ok(()) => Ok(ExitCode::SUCCESS),
+        Err(error) => {
+            if let AppError::Config(LoadError::Wrong(problems)) = &error {
+                super::print_problems(problems);
+            }
+            Err(error.into())
+        }
+    }
+}
+
+fn settings(args: Args) -> Result<Settings, CliError> {
+    let workers = match args.workers {
+        Some(workers) => usize::from(workers),
+        None => std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
+    };
+    let source = match args.config {
+        Some(path) => Source::File(path),
+        None if is_in_cluster() => Source::Cluster(ControllerSettings {
+            serve_unclassed: args.serve_unclassed.unwrap_or(args.class == "sluice"),
+            class: args.class,
+            namespaces: args.watch_namespace,
+            pod_name: own_name(),
+            pod_namespace: std::env::var("POD_NAMESPACE").unwrap_or_else(|_| "default".into()),
+        }),
+        None => return Err(CliError::Usage(WHAT_TO_DO.into())),
+    };
+    Ok(Settings { source, admin: args.admin, workers, drain: args.drain, drain_deadline: args.drain_deadline })
+}
+
+/// Kubernetes sets it in every pod; a kubeconfig named on purpose means the same.
+fn is_in_cluster() -> bool {
+    std::env::var_os("KUBERNETES_SERVICE_HOST").is_some() || std::env::var_os("KUBECONFIG").is_some()
+}
+
+/// The pod's name, or what is as unique.
+fn own_name() -> String {
+    let named = std::env::var("POD_NAME").or_else(|_| std::env::var("HOSTNAME"));
+    named.unwrap_or_else(|_| format!("sluice-{}", std::process::id()))
+}
+
+const WHAT_TO_DO: &str = "there is nothing to serve: this is no pod of a cluster, KUBECONFIG is not set, and no file was named
+
+  serve a file:    sluice run --config sluice.yaml
+  see it work:     sluice demo
+  in a cluster:    helm install sluice charts/sluice";

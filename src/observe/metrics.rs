@@ -1,0 +1,459 @@
+//! All metrics stand in the one table below; nothing else names one.
+//!
+//! | name | type | labels | meaning |
+//! |---|---|---|---|
+//! | `gateway_requests_total` | counter | service, status, method | answered requests |
+//! | `gateway_request_duration_seconds` | histogram | service | head read to last byte out |
+//! | `gateway_backend_healthy` | gauge | backend | 1 healthy or unknown, 0 unhealthy |
+//! | `gateway_active_connections` | gauge | backend | exchanges running there |
+//! | `sluice_refusals_total` | counter | reason | answers of our own |
+//! | `sluice_retries_total` | counter | | tries after the first |
+//! | `sluice_client_connections` | gauge | | open client connections |
+//! | `sluice_config_error` | gauge | | 1 while the newest configuration is not in effect as it is wrong |
+//! | `sluice_snapshot_number` | gauge | | grows with each change that is in effect |
+//! | `sluice_access_log_dropped_total` | counter | | lines lost since the sink was too slow |
+//!
+//! The first four keep the names and labels of the gateway that Sluice descends from. Label values come from
+//! closed sets: services and backends from the configuration, methods from a list, never a path or a client.
+//!
+//! Requests are counted in cells that belong to one worker and one service ([`ServiceMetrics`]), so that
+//! counting touches no memory another worker writes; a scrape sums them. A cell dies with the last upstream
+//! that counts into it, and its series with it.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::Duration;
+
+use http::Method;
+use prometheus::core::{Collector, Desc};
+use prometheus::proto;
+use prometheus::{IntCounter, IntCounterVec, IntGauge, Opts, Registry, TextEncoder};
+
+/// Upper bounds in seconds: from a local cache's answer to a long poll.
+const BUCKETS: [f64; 15] = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 60.0];
+
+/// The `service` label of requests that reached no upstream.
+pub const NO_SERVICE: &str = "none";
+
+/// Everything that is measured.
+#[derive(Debug)]
+pub struct Metrics {
+    registry: Registry,
+    services: Arc<Services>,
+    backends: Backends,
+    /// `sluice_refusals_total`
+    pub refusals: IntCounterVec,
+    /// `sluice_retries_total`
+    pub retries: IntCounter,
+    /// `sluice_client_connections`
+    pub client_connections: IntGauge,
+    /// `sluice_config_error`
+    pub config_error: IntGauge,
+    /// `sluice_snapshot_number`
+    pub snapshot_number: IntGauge,
+    /// `sluice_access_log_dropped_total`
+    pub access_log_dropped: IntCounter,
+}
+
+impl Metrics {
+    /// With cells for this many workers.
+    ///
+    /// # Errors
+    /// If two metrics of the table have one name.
+    pub fn new(workers: usize) -> Result<Self, prometheus::Error> {
+        let registry = Registry::new();
+        let services = Arc::new(Services::new(workers)?);
+        let backends = Backends::new()?;
+        registry.register(Box::new(ServicesCollector(Arc::clone(&services))))?;
+        registry.register(Box::new(backends.clone()))?;
+        let metrics = Self {
+            services,
+            backends,
+            refusals: IntCounterVec::new(Opts::new("sluice_refusals_total", "Answers of our own."), &["reason"])?,
+            retries: IntCounter::new("sluice_retries_total", "Tries after the first.")?,
+            client_connections: IntGauge::new("sluice_client_connections", "Open client connections.")?,
+            config_error: IntGauge::new(
+                "sluice_config_error",
+                "1 while the newest configuration is not in effect because it is wrong.",
+            )?,
+            snapshot_number: IntGauge::new("sluice_snapshot_number", "Grows with each change that is in effect.")?,
+            access_log_dropped: IntCounter::new(
+                "sluice_access_log_dropped_total",
+                "Access log lines lost because the sink was too slow.",
+            )?,
+            registry: registry.clone(),
+        };
+        registry.register(Box::new(metrics.refusals.clone()))?;
+        registry.register(Box::new(metrics.retries.clone()))?;
+        registry.register(Box::new(metrics.client_connections.clone()))?;
+        registry.register(Box::new(metrics.config_error.clone()))?;
+        registry.register(Box::new(metrics.snapshot_number.clone()))?;
+        registry.register(Box::new(metrics.access_log_dropped.clone()))?;
+        Ok(metrics)
+    }
+
+    /// The cells of a service; the same for the same label while somebody holds them.
+    pub fn service(&self, label: &str) -> Arc<ServiceMetrics> {
+        self.services.get(label)
+    }
+
+    /// Names who knows the backends; asked at each scrape.
+    pub fn watch_backends(&self, source: Box<dyn Fn() -> Vec<Backend> + Send + Sync>) {
+        *self.backends.source.lock().unwrap_or_else(PoisonError::into_inner) = Some(source);
+    }
+
+    /// All series, in Prometheus' text format.
+    ///
+    /// # Errors
+    /// If a collected family is inconsistent.
+    pub fn encode(&self) -> Result<String, prometheus::Error> {
+        TextEncoder::new().encode_to_string(&self.registry.gather())
+    }
+}
+
+/// What a scrape tells of a backend.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Backend {
+    /// `upstream/address:port`, or `host:port` for URLs.
+    pub label: String,
+    /// Exchanges running there.
+    pub in_flight: usize,
+    /// Healthy or unknown.
+    pub is_healthy: bool,
+}
+
+/// The cells of one service.
+#[derive(Debug)]
+pub struct ServiceMetrics {
+    label: String,
+    workers: Vec<Mutex<Cells>>,
+}
+
+/// One worker's counts for one service. Allocated with the first request.
+#[derive(Clone, Debug, Default)]
+struct Cells {
+    requests: Vec<(MethodLabel, u16, u64)>,
+    buckets: [u64; BUCKETS.len()],
+    seconds: f64,
+}
+
+impl ServiceMetrics {
+    /// Without a registry: for tests, and for [`Metrics::service`].
+    pub fn new(label: &str, workers: usize) -> Arc<Self> {
+        Arc::new(Self { label: label.to_owned(), workers: (0..workers.max(1)).map(|_| Mutex::default()).collect() })
+    }
+
+    /// The `service` label.
+    pub fn label(&self) -> &str {
+        &self.label
+    }
+
+    /// Counts an answered request. The lock is this worker's own; only a scrape ever waits for it.
+    pub fn record(&self, worker: usize, method: &Method, status: u16, duration: Duration) {
+        let Some(cells) = self.workers.get(worker) else { return };
+        let mut cells = cells.lock().unwrap_or_else(PoisonError::into_inner);
+        let method = MethodLabel::of(method);
+        match cells.requests.iter_mut().find(|(m, s, _)| *m == method && *s == status) {
+            Some((_, _, count)) => *count += 1,
+            None => cells.requests.push((method, status, 1)),
+        }
+        let seconds = duration.as_secs_f64();
+        cells.seconds += seconds;
+        let bucket = BUCKETS.iter().position(|bound| seconds <= *bound);
+        if let Some(count) = bucket.and_then(|bucket| cells.buckets.get_mut(bucket)) {
+            *count += 1;
+        }
+    }
+
+    fn sum(&self) -> (BTreeMap<(u16, MethodLabel), u64>, [u64; BUCKETS.len()], f64) {
+        let mut requests = BTreeMap::new();
+        let mut buckets = [0; BUCKETS.len()];
+        let mut seconds = 0.0;
+        for cells in &self.workers {
+            let cells = cells.lock().unwrap_or_else(PoisonError::into_inner);
+            for (method, status, count) in &cells.requests {
+                *requests.entry((*status, *method)).or_insert(0) += count;
+            }
+            for (sum, count) in buckets.iter_mut().zip(&cells.buckets) {
+                *sum += count;
+            }
+            seconds += cells.seconds;
+        }
+        (requests, buckets, seconds)
+    }
+}
+
+/// A method as a label: those of RFC 9110 and PATCH, all others together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum MethodLabel {
+    Get,
+    Head,
+    Post,
+    Put,
+    Delete,
+    Options,
+    Patch,
+    Connect,
+    Trace,
+    Other,
+}
+
+impl MethodLabel {
+    fn of(method: &Method) -> Self {
+        match *method {
+            Method::GET => Self::Get,
+            Method::HEAD => Self::Head,
+            Method::POST => Self::Post,
+            Method::PUT => Self::Put,
+            Method::DELETE => Self::Delete,
+            Method::OPTIONS => Self::Options,
+            Method::PATCH => Self::Patch,
+            Method::CONNECT => Self::Connect,
+            Method::TRACE => Self::Trace,
+            _ => Self::Other,
+        }
+    }
+
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Get => "GET",
+            Self::Head => "HEAD",
+            Self::Post => "POST",
+            Self::Put => "PUT",
+            Self::Delete => "DELETE",
+            Self::Options => "OPTIONS",
+            Self::Patch => "PATCH",
+            Self::Connect => "CONNECT",
+            Self::Trace => "TRACE",
+            Self::Other => "other",
+        }
+    }
+}
+
+/// The services that somebody counts into.
+#[derive(Debug)]
+struct Services {
+    workers: usize,
+    known: Mutex<BTreeMap<String, Weak<ServiceMetrics>>>,
+    requests: Desc,
+    duration: Desc,
+}
+
+impl Services {
+    fn new(workers: usize) -> Result<Self, prometheus::Error> {
+        let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
+        Ok(Self {
+            workers,
+            known: Mutex::default(),
+            requests: Desc::new(
+                "gateway_requests_total".into(),
+                "Answered requests.".into(),
+                names(&["service", "status", "method"]),
+                Default::default(),
+            )?,
+            duration: Desc::new(
+                "gateway_request_duration_seconds".into(),
+                "From the head of the request to the last byte of the answer.".into(),
+                names(&["service"]),
+                Default::default(),
+            )?,
+        })
+    }
+
+    fn get(&self, label: &str) -> Arc<ServiceMetrics> {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(service) = known.get(label).and_then(Weak::upgrade) {
+            return service;
+        }
+        let service = ServiceMetrics::new(label, self.workers);
+        known.insert(label.to_owned(), Arc::downgrade(&service));
+        service
+    }
+
+    fn alive(&self) -> Vec<Arc<ServiceMetrics>> {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        known.retain(|_, service| service.strong_count() > 0);
+        known.values().filter_map(Weak::upgrade).collect()
+    }
+}
+
+/// The registry's handle on the services.
+struct ServicesCollector(Arc<Services>);
+
+impl Collector for ServicesCollector {
+    fn desc(&self) -> Vec<&Desc> {
+        vec![&self.0.requests, &self.0.duration]
+    }
+
+    fn collect(&self) -> Vec<proto::MetricFamily> {
+        let (mut counters, mut histograms) = (Vec::new(), Vec::new());
+        for service in self.0.alive() {
+            let (requests, buckets, seconds) = service.sum();
+            if requests.is_empty() {
+                continue;
+            }
+            for ((status, method), count) in &requests {
+                let mut counter = proto::Counter::default();
+                counter.set_value(*count as f64);
+                let status = status.to_string();
+                let labels = [("method", method.as_str()), ("service", service.label()), ("status", &status)];
+                let mut metric = labelled(&labels);
+                metric.set_counter(counter);
+                counters.push(metric);
+            }
+            let mut metric = labelled(&[("service", service.label())]);
+            metric.set_histogram(histogram(&buckets, requests.values().sum(), seconds));
+            histograms.push(metric);
+        }
+        vec![
+            family(&self.0.requests, proto::MetricType::COUNTER, counters),
+            family(&self.0.duration, proto::MetricType::HISTOGRAM, histograms),
+        ]
+    }
+}
+
+type BackendSource = Box<dyn Fn() -> Vec<Backend> + Send + Sync>;
+
+/// The backends that are described now.
+#[derive(Clone)]
+struct Backends {
+    source: Arc<Mutex<Option<BackendSource>>>,
+    healthy: Desc,
+    active: Desc,
+}
+
+impl std::fmt::Debug for Backends {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Backends").finish_non_exhaustive()
+    }
+}
+
+impl Backends {
+    fn new() -> Result<Self, prometheus::Error> {
+        let backend = vec!["backend".to_owned()];
+        Ok(Self {
+            source: Arc::default(),
+            healthy: Desc::new(
+                "gateway_backend_healthy".into(),
+                "1 healthy or unknown, 0 unhealthy.".into(),
+                backend.clone(),
+                Default::default(),
+            )?,
+            active: Desc::new(
+                "gateway_active_connections".into(),
+                "Exchanges running at the backend.".into(),
+                backend,
+                Default::default(),
+            )?,
+        })
+    }
+}
+
+impl Collector for Backends {
+    fn desc(&self) -> Vec<&Desc> {
+        vec![&self.healthy, &self.active]
+    }
+
+    fn collect(&self) -> Vec<proto::MetricFamily> {
+        let mut backends = match &*self.source.lock().unwrap_or_else(PoisonError::into_inner) {
+            Some(source) => source(),
+            None => Vec::new(),
+        };
+        // Two upstreams may name one server by URL: one series, the exchanges of both.
+        backends.sort();
+        let mut by_label: BTreeMap<String, (usize, bool)> = BTreeMap::new();
+        for backend in backends {
+            let entry = by_label.entry(backend.label).or_insert((0, true));
+            entry.0 += backend.in_flight;
+            entry.1 &= backend.is_healthy;
+        }
+        let gauge = |label: &str, value: f64| {
+            let mut gauge = proto::Gauge::default();
+            gauge.set_value(value);
+            let mut metric = labelled(&[("backend", label)]);
+            metric.set_gauge(gauge);
+            metric
+        };
+        let healthy = by_label.iter().map(|(label, (_, healthy))| gauge(label, f64::from(u8::from(*healthy))));
+        let active = by_label.iter().map(|(label, (in_flight, _))| gauge(label, *in_flight as f64));
+        vec![
+            family(&self.healthy, proto::MetricType::GAUGE, healthy.collect()),
+            family(&self.active, proto::MetricType::GAUGE, active.collect()),
+        ]
+    }
+}
+
+fn family(desc: &Desc, kind: proto::MetricType, metrics: Vec<proto::Metric>) -> proto::MetricFamily {
+    let mut family = proto::MetricFamily::default();
+    family.set_name(desc.fq_name.clone());
+    family.set_help(desc.help.clone());
+    family.set_field_type(kind);
+    family.set_metric(metrics);
+    family
+}
+
+/// `labels` in the order of their names.
+fn labelled(labels: &[(&str, &str)]) -> proto::Metric {
+    let pair = |(name, value): &(&str, &str)| {
+        let mut pair = proto::LabelPair::default();
+        pair.set_name((*name).to_owned());
+        pair.set_value((*value).to_owned());
+        pair
+    };
+    proto::Metric::from_label(labels.iter().map(pair).collect())
+}
+
+fn histogram(buckets: &[u64; BUCKETS.len()], count: u64, seconds: f64) -> proto::Histogram {
+    let mut cumulative = 0;
+    let counted = BUCKETS.iter().zip(buckets).map(|(bound, count)| {
+        cumulative += count;
+        let mut bucket = proto::Bucket::default();
+        bucket.set_upper_bound(*bound);
+        bucket.set_cumulative_count(cumulative);
+        bucket
+    });
+    let mut histogram = proto::Histogram::default();
+    histogram.set_bucket(counted.collect());
+    histogram.set_sample_count(count);
+    histogram.set_sample_sum(seconds);
+    histogram
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_original_metrics_keep_names_and_labels() {
+        let metrics = Metrics::new(2).expect("names are unique");
+        let service = metrics.service("/api/users");
+        service.record(0, &Method::GET, 200, Duration::from_millis(3));
+        service.record(1, &Method::GET, 200, Duration::from_millis(700));
+        service.record(1, &Method::from_bytes(b"BREW").expect("a token"), 418, Duration::ZERO);
+        metrics.watch_backends(Box::new(|| {
+            vec![Backend { label: "localhost:8081".into(), in_flight: 2, is_healthy: true }]
+        }));
+        let text = metrics.encode().expect("families are consistent");
+        for line in [
+            r#"gateway_requests_total{method="GET",service="/api/users",status="200"} 2"#,
+            r#"gateway_requests_total{method="other",service="/api/users",status="418"} 1"#,
+            r#"gateway_request_duration_seconds_bucket{service="/api/users",le="0.005"} 2"#,
+            r#"gateway_request_duration_seconds_bucket{service="/api/users",le="+Inf"} 3"#,
+            r#"gateway_request_duration_seconds_count{service="/api/users"} 3"#,
+            r#"gateway_backend_healthy{backend="localhost:8081"} 1"#,
+            r#"gateway_active_connections{backend="localhost:8081"} 2"#,
+        ] {
+            assert!(text.lines().any(|found| found == line), "{line}\nnot in\n{text}");
+        }
+    }
+
+    #[test]
+    fn series_of_a_service_nobody_holds_are_gone() {
+        let metrics = Metrics::new(1).expect("names are unique");
+        let service = metrics.service("old");
+        service.record(0, &Method::GET, 200, Duration::ZERO);
+        assert!(metrics.encode().is_ok_and(|text| text.contains("\"old\"")));
+        drop(service);
+        assert!(metrics.encode().is_ok_and(|text| !text.contains("\"old\"")));
+    }
+}

@@ -1,0 +1,110 @@
+//! Ids of requests, and the W3C trace context that is passed on.
+
+use std::cell::Cell;
+use std::hash::{BuildHasher, Hasher, RandomState};
+
+use http::HeaderValue;
+
+/// Longest request id taken from a client.
+const MAX_REQUEST_ID_BYTES: usize = 128;
+
+/// Makes ids, without a lock and without a system call. Not for secrets.
+#[derive(Debug)]
+pub struct Ids {
+    state: Cell<u64>,
+}
+
+impl Default for Ids {
+    /// Seeded by the standard library's random hasher.
+    fn default() -> Self {
+        Self { state: Cell::new(RandomState::new().build_hasher().finish()) }
+    }
+}
+
+impl Ids {
+    /// 32 hexadecimal digits.
+    pub fn request_id(&self) -> HeaderValue {
+        const DIGITS: &[u8; 16] = b"0123456789abcdef";
+        let mut text = [0_u8; 32];
+        let random = [self.next().to_be_bytes(), self.next().to_be_bytes()].concat();
+        for (pair, byte) in text.chunks_exact_mut(2).zip(random) {
+            pair.copy_from_slice(&[DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]]);
+        }
+        HeaderValue::from_bytes(&text).unwrap_or_else(|_| HeaderValue::from_static("0"))
+    }
+
+    /// splitmix64 (Steele, Lea, Flood 2014): every state once, well spread.
+    fn next(&self) -> u64 {
+        let state = self.state.get().wrapping_add(0x9e37_79b9_7f4a_7c15);
+        self.state.set(state);
+        let mixed = (state ^ (state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ (mixed >> 31)
+    }
+}
+
+/// Whether a client's request id can be passed on: short, and of harmless characters.
+pub fn is_request_id(value: &HeaderValue) -> bool {
+    let bytes = value.as_bytes();
+    (1..=MAX_REQUEST_ID_BYTES).contains(&bytes.len())
+        && bytes
+            .iter()
+            .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b'=' | b'/' | b'+'))
+}
+
+/// The trace id of a well-formed `traceparent` (W3C Trace Context, level 1: version 00, or a later version
+/// that begins the same way).
+pub fn trace_id(value: &HeaderValue) -> Option<&str> {
+    let text = value.to_str().ok()?;
+    let mut parts = text.splitn(5, '-');
+    let (version, trace, span, flags) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
+    let is_hex = |text: &str, len: usize| {
+        text.len() == len && text.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
+    };
+    let is_zero = |text: &str| text.bytes().all(|b| b == b'0');
+    let has_form = is_hex(version, 2) && is_hex(trace, 32) && is_hex(span, 16) && is_hex(flags, 2);
+    if !has_form || version == "ff" || is_zero(trace) || is_zero(span) || (version == "00" && parts.next().is_some()) {
+        return None;
+    }
+    Some(trace)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_differ() {
+        let ids = Ids::default();
+        let first = ids.request_id();
+        assert!(is_request_id(&first) && first.len() == 32);
+        assert_ne!(first, ids.request_id());
+        assert_ne!(first, Ids::default().request_id());
+    }
+
+    #[test]
+    fn h095_ids_that_are_malformed_or_long_are_not_passed_on() {
+        for text in ["", "a b", "a\"b", "a,b", &"x".repeat(129)] {
+            assert!(!is_request_id(&HeaderValue::from_str(text).expect("a value")), "{text}");
+        }
+    }
+
+    #[test]
+    fn trace_parents() {
+        let id = |text: &'static str| trace_id(&HeaderValue::from_static(text)).map(ToOwned::to_owned);
+        let trace = "0af7651916cd43dd8448eb211c80319c";
+        assert_eq!(id("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01").as_deref(), Some(trace));
+        assert_eq!(id("01-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01-x").as_deref(), Some(trace));
+        for bad in [
+            "",
+            "00",
+            "00-0AF7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+            "00-00000000000000000000000000000000-b7ad6b7169203331-01",
+            "00-0af7651916cd43dd8448eb211c80319c-0000000000000000-01",
+            "ff-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+            "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01-x",
+        ] {
+            assert_eq!(id(bad), None, "{bad}");
+        }
+    }
+}

@@ -1,0 +1,167 @@
+//! The body of an answer, on its way to the client.
+
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+use std::time::Instant;
+
+use bytes::Bytes;
+use http::Response;
+use http_body::{Body, Frame, SizeHint};
+
+use crate::config::UpstreamSettings;
+use crate::upstream::http1::{ResponseHead, Transfer, TransferError};
+
+use super::Proxy;
+use super::exchange::Exchange;
+use super::forward::Clock;
+use super::hop;
+
+/// A server's answer whose head has arrived.
+#[derive(Debug)]
+pub struct Answer<B> {
+    pub(super) head: ResponseHead,
+    pub(super) transfer: Box<Transfer<B>>,
+    pub(super) clock: Clock,
+    pub(super) settings: UpstreamSettings,
+}
+
+impl<B> Answer<B> {
+    /// The response for the client; the exchange settles with its last byte.
+    pub fn into_response(self, proxy: &Rc<Proxy>, mut exchange: Exchange) -> Response<ProxyBody<B>> {
+        exchange.status = self.head.status;
+        exchange.reason = "";
+        let mut streaming = Streaming {
+            transfer: Some(self.transfer),
+            clock: self.clock,
+            settings: self.settings,
+            proxy: Rc::clone(proxy),
+            exchange,
+        };
+        streaming.release_if_done();
+        let mut response = Response::new(ProxyBody { kind: Kind::Streaming(Box::new(streaming)) });
+        *response.status_mut() = self.head.status;
+        *response.headers_mut() = self.head.headers;
+        hop::strip_response(response.headers_mut());
+        response
+    }
+}
+
+/// What hyper sends to the client.
+#[derive(Debug)]
+pub struct ProxyBody<B> {
+    kind: Kind<B>,
+}
+
+#[derive(Debug)]
+enum Kind<B> {
+    /// Ours: a text.
+    Fixed(Bytes, Box<Exchange>),
+    /// A server's.
+    Streaming(Box<Streaming<B>>),
+}
+
+#[derive(Debug)]
+struct Streaming<B> {
+    /// None once the connection was given back.
+    transfer: Option<Box<Transfer<B>>>,
+    clock: Clock,
+    settings: UpstreamSettings,
+    proxy: Rc<Proxy>,
+    exchange: Exchange,
+}
+
+/// The answer broke off: the client must not take it for whole.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the answer broke off: {0}")]
+pub struct BrokenOff(&'static str);
+
+impl<B> ProxyBody<B> {
+    /// A text of ours.
+    pub fn fixed(text: String, exchange: Exchange) -> Self {
+        Self { kind: Kind::Fixed(text.into(), Box::new(exchange)) }
+    }
+}
+
+impl<B> Streaming<B> {
+    /// Gives the connection back as soon as the answer has been read, not when the client has taken it all.
+    fn release_if_done(&mut self) {
+        if !self.transfer.as_ref().is_some_and(|transfer| transfer.is_end()) {
+            return;
+        }
+        let Some(connection) = self.transfer.take().and_then(|transfer| transfer.into_connection()) else { return };
+        if let Some(load) = &self.exchange.load {
+            self.proxy.pool.put(load.endpoint(), connection, &self.settings, Instant::now());
+        }
+    }
+
+    fn break_off(&mut self, reason: &'static str) -> BrokenOff {
+        self.exchange.reason = reason;
+        self.transfer = None;
+        BrokenOff(reason)
+    }
+}
+
+impl<B: Body<Data = Bytes> + Unpin> Streaming<B> {
+    fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BrokenOff>>> {
+        let Some(transfer) = &mut self.transfer else { return Poll::Ready(None) };
+        match transfer.poll_body(cx) {
+            Poll::Ready(Some(Ok(frame))) => {
+                self.exchange.bytes += frame.data_ref().map_or(0, |data| data.len() as u64);
+                self.release_if_done();
+                Poll::Ready(Some(Ok(frame)))
+            }
+            Poll::Ready(Some(Err(error))) => {
+                let reason = match error {
+                    TransferError::Client => "client_body",
+                    TransferError::NoAnswer | TransferError::Cut => "answer_cut",
+                    TransferError::Response(_) => "bad_answer",
+                };
+                Poll::Ready(Some(Err(self.break_off(reason))))
+            }
+            Poll::Ready(None) => {
+                self.release_if_done();
+                Poll::Ready(None)
+            }
+            Poll::Pending => match self.clock.poll(cx, transfer.progress()) {
+                Poll::Ready(_) => Poll::Ready(Some(Err(self.break_off("answer_timeout")))),
+                Poll::Pending => Poll::Pending,
+            },
+        }
+    }
+}
+
+impl<B: Body<Data = Bytes> + Unpin> Body for ProxyBody<B> {
+    type Data = Bytes;
+    type Error = BrokenOff;
+
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BrokenOff>>> {
+        match &mut self.get_mut().kind {
+            Kind::Streaming(streaming) => streaming.poll_frame(cx),
+            Kind::Fixed(text, _) if text.is_empty() => Poll::Ready(None),
+            Kind::Fixed(text, exchange) => {
+                exchange.bytes += text.len() as u64;
+                Poll::Ready(Some(Ok(Frame::data(std::mem::take(text)))))
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match &self.kind {
+            Kind::Fixed(text, _) => text.is_empty(),
+            Kind::Streaming(streaming) => streaming.transfer.is_none() && streaming.exchange.reason.is_empty(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.kind {
+            Kind::Fixed(text, _) => SizeHint::with_exact(text.len() as u64),
+            Kind::Streaming(streaming) if streaming.transfer.is_none() => SizeHint::with_exact(0),
+            Kind::Streaming(streaming) => match streaming.transfer.as_ref().and_then(|transfer| transfer.length_left())
+            {
+                Some(left) => SizeHint::with_exact(left),
+                None => SizeHint::default(),
+            },
+        }
+    }
+}

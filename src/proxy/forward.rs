@@ -1,0 +1,253 @@
+//! Sends a request to a server: picks, connects, tries again where that is safe, waits for the head.
+
+use std::future::poll_fn;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use http::header;
+use http_body::Body;
+
+use crate::config::Timeouts;
+use crate::snapshot::PlanTarget;
+use crate::upstream::connect::connect;
+use crate::upstream::deadline::Deadline;
+use crate::upstream::http1::encode::HeadWriter;
+use crate::upstream::http1::{Connection, ResponseHead, Transfer, TransferError, UploadFraming};
+use crate::upstream::{EndpointSet, LiveEndpoint, LiveUpstream};
+
+use super::body::Answer;
+use super::exchange::Exchange;
+use super::refusal::Refusal;
+use super::{Proxy, Routed, hop, retry};
+
+/// Bounds of one exchange in time, as instants.
+#[derive(Debug)]
+pub struct Clock {
+    deadline: Deadline,
+    idle: Duration,
+    /// When the whole exchange must be over.
+    ends: Option<Instant>,
+    /// Bytes that had passed when something last moved, and when that was.
+    moved: (u64, Instant),
+}
+
+/// Which bound was met.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TimeUp {
+    /// No byte either way.
+    Idle,
+    /// The whole exchange.
+    Request,
+}
+
+impl Clock {
+    fn new(proxy: &Proxy, timeouts: &Timeouts, started: Instant) -> Self {
+        Self {
+            deadline: Deadline::new(proxy.deadlines()),
+            idle: timeouts.idle,
+            ends: (!timeouts.request.is_zero()).then(|| started + timeouts.request),
+            moved: (0, started),
+        }
+    }
+
+    /// Ready when time is up. `progress` grows with each byte.
+    pub fn poll(&mut self, cx: &std::task::Context<'_>, progress: u64) -> Poll<TimeUp> {
+        if progress != self.moved.0 {
+            self.moved = (progress, Instant::now());
+        }
+        let idle_ends = (!self.idle.is_zero()).then(|| self.moved.1 + self.idle);
+        let (at, which) = match (idle_ends, self.ends) {
+            (Some(idle), Some(ends)) if ends <= idle => (ends, TimeUp::Request),
+            (Some(idle), _) => (idle, TimeUp::Idle),
+            (None, Some(ends)) => (ends, TimeUp::Request),
+            (None, None) => return Poll::Pending,
+        };
+        self.deadline.poll(cx, at).map(|()| which)
+    }
+}
+
+/// Sends the request on and waits for the head of the answer.
+///
+/// # Errors
+/// The refusal.
+pub async fn forward<B>(
+    proxy: &Rc<Proxy>,
+    exchange: &mut Exchange,
+    routed: Routed,
+    body: B,
+) -> Result<Answer<B>, Refusal>
+where
+    B: Body<Data = Bytes> + Unpin,
+{
+    let upstream = choose_upstream(&routed)?;
+    exchange.service = Some(Arc::clone(upstream.metrics()));
+    let set = upstream.current();
+    let framing = framing_of(&body, &exchange.parts.headers);
+    let head = write_head(exchange, &routed, framing);
+    let clock = Clock::new(proxy, &routed.plan.rule.timeouts, exchange.started);
+    let mut attempt = Attempt { proxy, exchange, set: &set, clock, tried: Vec::new(), may_use_idle: true };
+    let mut body = Some(body);
+    loop {
+        match attempt.run(&head, framing, body).await? {
+            Tried::Answered(head, transfer) => {
+                let Attempt { clock, .. } = attempt;
+                return Ok(Answer { head, transfer, clock, settings: set.settings().clone() });
+            }
+            Tried::Again(untouched) => {
+                body = untouched;
+                attempt.exchange.retries += 1;
+                proxy.shared.metrics.retries.inc();
+            }
+        }
+    }
+}
+
+fn choose_upstream(routed: &Routed) -> Result<Arc<LiveUpstream>, Refusal> {
+    match routed.plan.split.as_ref().ok_or(Refusal::RuleOff)?.next() {
+        Some(PlanTarget::Upstream(upstream)) => Ok(Arc::clone(upstream)),
+        Some(PlanTarget::Missing) | None => Err(Refusal::BackendMissing),
+    }
+}
+
+/// One endpoint after the other.
+struct Attempt<'a> {
+    proxy: &'a Rc<Proxy>,
+    exchange: &'a mut Exchange,
+    set: &'a EndpointSet,
+    clock: Clock,
+    tried: Vec<Arc<LiveEndpoint>>,
+    /// Not after an idle connection turned out to be dead: its neighbours may be as well.
+    may_use_idle: bool,
+}
+
+/// How a try ended, if not with a refusal.
+enum Tried<B> {
+    Answered(ResponseHead, Box<Transfer<B>>),
+    /// Safe to try again, with the body that nothing was taken from.
+    Again(Option<B>),
+}
+
+impl Attempt<'_> {
+    async fn run<B>(&mut self, head: &Bytes, framing: UploadFraming, body: Option<B>) -> Result<Tried<B>, Refusal>
+    where
+        B: Body<Data = Bytes> + Unpin,
+    {
+        let endpoint = self.set.pick(&self.tried).ok_or(Refusal::NoEndpoints)?;
+        self.exchange.load = Some(endpoint.begin());
+        let is_last = self.exchange.retries >= retry::MAX_RETRIES;
+        let connection = match self.connection(&endpoint).await {
+            Ok(connection) => connection,
+            Err(_) if is_last => return Err(Refusal::ConnectFailed),
+            Err(refusal) => {
+                self.tried.push(endpoint);
+                return if refusal == Refusal::RequestTimeout { Err(refusal) } else { Ok(Tried::Again(body)) };
+            }
+        };
+        let mut transfer = Box::new(connection.send(self.exchange.parts.method.clone(), head.clone(), framing, body));
+        match self.answer(&mut transfer).await {
+            Ok(head) => Ok(Tried::Answered(head, transfer)),
+            Err(Failed::TimeUp(TimeUp::Request)) => Err(Refusal::RequestTimeout),
+            Err(Failed::TimeUp(TimeUp::Idle)) => Err(Refusal::UpstreamTimeout),
+            Err(Failed::Transfer(error)) => {
+                let may_retry = !is_last && retry::is_stale_connection(&transfer, &error, &self.exchange.parts.method);
+                // The same endpoint may be asked again: it closed one connection, it did not fail.
+                self.may_use_idle = false;
+                match transfer.into_untouched_body() {
+                    Some(body) if may_retry => Ok(Tried::Again(body)),
+                    _ => Err(refusal_of(&error)),
+                }
+            }
+        }
+    }
+
+    /// An idle connection, or a new one.
+    async fn connection(&mut self, endpoint: &Arc<LiveEndpoint>) -> Result<Connection, Refusal> {
+        if self.may_use_idle
+            && let Some(idle) = self.proxy.pool.take(endpoint, Instant::now())
+        {
+            return Ok(idle);
+        }
+        let mut within = self.set.settings().connect_timeout;
+        if let Some(ends) = self.clock.ends {
+            let left = ends.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Err(Refusal::RequestTimeout);
+            }
+            within = if within.is_zero() { left } else { within.min(left) };
+        }
+        connect(endpoint.address(), within).await.map_err(|error| {
+            tracing::debug!(backend = endpoint.label(), %error, "no connection");
+            Refusal::ConnectFailed
+        })
+    }
+
+    async fn answer<B>(&mut self, transfer: &mut Transfer<B>) -> Result<ResponseHead, Failed>
+    where
+        B: Body<Data = Bytes> + Unpin,
+    {
+        poll_fn(|cx| match transfer.poll_head(cx) {
+            Poll::Ready(result) => Poll::Ready(result.map_err(Failed::Transfer)),
+            Poll::Pending => self.clock.poll(cx, transfer.progress()).map(|which| Err(Failed::TimeUp(which))),
+        })
+        .await
+    }
+}
+
+enum Failed {
+    Transfer(TransferError),
+    TimeUp(TimeUp),
+}
+
+fn refusal_of(error: &TransferError) -> Refusal {
+    match error {
+        TransferError::NoAnswer => Refusal::NoAnswer,
+        TransferError::Cut | TransferError::Response(_) => Refusal::BadAnswer,
+        TransferError::Client => Refusal::ClientBody,
+    }
+}
+
+/// The framing the client used: a body of unknown length stays one, an announced empty body stays announced.
+fn framing_of<B: Body>(body: &B, headers: &http::HeaderMap) -> UploadFraming {
+    if body.is_end_stream() {
+        return if headers.contains_key(header::CONTENT_LENGTH) {
+            UploadFraming::Length(0)
+        } else {
+            UploadFraming::None
+        };
+    }
+    match body.size_hint().exact() {
+        Some(length) => UploadFraming::Length(length),
+        None => UploadFraming::Chunked,
+    }
+}
+
+/// The head as it is sent to whichever server answers.
+fn write_head(exchange: &Exchange, routed: &Routed, framing: UploadFraming) -> Bytes {
+    let parts = &exchange.parts;
+    let mut writer = HeadWriter::new(&parts.method, &routed.target, 1024);
+    let host = match routed.port {
+        Some(port) if port != 80 => format!("{}:{port}", routed.host),
+        _ => routed.host.clone(),
+    };
+    writer.line("host", host.as_bytes());
+    hop::write_end_to_end(&parts.headers, &mut writer);
+    let mut client = [0_u8; 48];
+    writer.line("x-forwarded-for", display(&exchange.client, &mut client));
+    writer.line("x-forwarded-proto", b"http");
+    writer.line("x-forwarded-host", host.as_bytes());
+    writer.line("x-request-id", exchange.request_id.as_bytes());
+    writer.finish(framing)
+}
+
+/// An address as text, without an allocation. 48 bytes hold the longest.
+fn display<'b>(address: &std::net::IpAddr, buffer: &'b mut [u8; 48]) -> &'b [u8] {
+    use std::io::Write;
+    let mut rest = &mut buffer[..];
+    // Cannot fail: the longest address has 45 characters.
+    let _ = write!(rest, "{address}");
+    let left = rest.len();
+    &buffer[..48 - left]
+}

@@ -1,0 +1,137 @@
+//! Is this head one that everybody along the way reads the same? Checked before the router sees it.
+//!
+//! hyper has parsed the message and refuses what is no HTTP. Here is what HTTP allows or hyper lets pass and
+//! a gateway must not: two Hosts, a body length told twice, transfer codings besides chunked, methods in
+//! lower case, CONNECT, users in the target. A refused request ends its connection.
+
+use std::borrow::Cow;
+
+use http::{HeaderMap, Method, Version, header, request::Parts};
+
+use crate::router::{Head, host, path};
+
+use super::refusal::Refusal;
+
+/// 8 KiB of path and query: as nginx allows for a line.
+const MAX_TARGET_BYTES: usize = 8 * 1024;
+/// The longest registered method has 17.
+const MAX_METHOD_BYTES: usize = 32;
+
+/// What a checked head says, in normal form.
+#[derive(Debug)]
+pub struct Checked<'a> {
+    /// Without port; empty for HTTP/1.0 without Host.
+    pub host: Cow<'a, str>,
+    /// As written.
+    pub port: Option<u16>,
+    /// Without query.
+    pub path: Cow<'a, str>,
+    /// As it came, without `?`.
+    pub query: Option<&'a str>,
+}
+
+impl<'a> Checked<'a> {
+    /// What the router looks at.
+    pub fn as_router_head(&'a self, parts: &'a Parts) -> Head<'a> {
+        Head { host: &self.host, path: &self.path, method: &parts.method, headers: &parts.headers }
+    }
+
+    /// Path and query as they are sent on.
+    pub fn target(&self) -> String {
+        match self.query {
+            None => self.path.as_ref().to_owned(),
+            Some(query) => [self.path.as_ref(), "?", query].concat(),
+        }
+    }
+}
+
+/// Checks a request head.
+///
+/// # Errors
+/// The refusal.
+pub fn check(parts: &Parts) -> Result<Checked<'_>, Refusal> {
+    check_method(&parts.method)?;
+    check_framing(&parts.headers)?;
+    check_expectation(&parts.headers)?;
+    let host = read_host(parts)?;
+    let written = parts.uri.path();
+    let query = parts.uri.query();
+    if written.len() + query.map_or(0, str::len) > MAX_TARGET_BYTES {
+        return Err(Refusal::UriTooLong);
+    }
+    let path = path::normalise(written).map_err(|_| Refusal::BadPath)?;
+    if query.is_some_and(|query| !query.bytes().all(|byte| byte.is_ascii_graphic() || byte >= 0x80)) {
+        return Err(Refusal::BadPath);
+    }
+    Ok(Checked { host: host.name, port: host.port, path, query })
+}
+
+fn check_method(method: &Method) -> Result<(), Refusal> {
+    match *method {
+        Method::GET | Method::POST | Method::HEAD | Method::PUT | Method::DELETE | Method::OPTIONS | Method::PATCH => {
+            Ok(())
+        }
+        // TRACE shows what was added on the way; CONNECT would make a tunnel.
+        Method::CONNECT | Method::TRACE => Err(Refusal::MethodNotAllowed),
+        _ if method.as_str() == "TRACK" => Err(Refusal::MethodNotAllowed),
+        _ => {
+            let text = method.as_str();
+            let is_plain = text.len() <= MAX_METHOD_BYTES && !text.bytes().any(|byte| byte.is_ascii_lowercase());
+            if is_plain { Ok(()) } else { Err(Refusal::UnknownMethod) }
+        }
+    }
+}
+
+/// One way to tell the length, and one value for it.
+fn check_framing(headers: &HeaderMap) -> Result<(), Refusal> {
+    let mut lengths = headers.get_all(header::CONTENT_LENGTH).iter();
+    let length = lengths.next();
+    let mut codings = headers.get_all(header::TRANSFER_ENCODING).iter();
+    let coding = codings.next();
+    if lengths.next().is_some() || codings.next().is_some() || (length.is_some() && coding.is_some()) {
+        return Err(Refusal::BadFraming);
+    }
+    if length.is_some_and(|value| value.is_empty() || !value.as_bytes().iter().all(u8::is_ascii_digit)) {
+        return Err(Refusal::BadFraming);
+    }
+    if coding.is_some_and(|value| !value.as_bytes().eq_ignore_ascii_case(b"chunked")) {
+        return Err(Refusal::BadFraming);
+    }
+    Ok(())
+}
+
+fn check_expectation(headers: &HeaderMap) -> Result<(), Refusal> {
+    let mut expectations = headers.get_all(header::EXPECT).iter();
+    match expectations.next() {
+        None => Ok(()),
+        Some(value) if value.as_bytes().eq_ignore_ascii_case(b"100-continue") && expectations.next().is_none() => {
+            Ok(())
+        }
+        Some(_) => Err(Refusal::BadExpectation),
+    }
+}
+
+/// RFC 9112, section 3.2: exactly one Host in HTTP/1.1; the authority of an absolute target wins.
+fn read_host(parts: &Parts) -> Result<host::Host<'_>, Refusal> {
+    let mut hosts = parts.headers.get_all(header::HOST).iter();
+    let written = hosts.next();
+    if hosts.next().is_some() {
+        return Err(Refusal::BadHost);
+    }
+    let of_header = match written {
+        Some(value) => Some(value.to_str().map_err(|_| Refusal::BadHost)?),
+        None if parts.version <= Version::HTTP_10 => None,
+        None => return Err(Refusal::BadHost),
+    };
+    let text = match (parts.uri.authority(), of_header) {
+        (Some(authority), Some(of_header)) => {
+            // It loses, but a broken one is still a broken request.
+            host::normalise(of_header).map_err(|_| Refusal::BadHost)?;
+            authority.as_str()
+        }
+        (Some(authority), None) => authority.as_str(),
+        (None, Some(of_header)) => of_header,
+        (None, None) => return Ok(host::Host { name: Cow::Borrowed(""), port: None }),
+    };
+    host::normalise(text).map_err(|_| Refusal::BadHost)
+}

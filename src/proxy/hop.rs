@@ -1,0 +1,175 @@
+//! Headers that belong to one connection, and headers that tell who the client is.
+//!
+//! A client can name any header in `Connection` and so have it removed, or send a header that servers take
+//! for our word. So, in this order: the client's hop-by-hop headers go, judged by the client's own message;
+//! what only we may say goes, in every spelling that servers fold together (`X_Forwarded_For`); then ours
+//! are written. Names that servers rely on cannot be removed by naming them in `Connection`.
+
+use http::{HeaderMap, HeaderName, HeaderValue, header};
+
+use crate::upstream::http1::encode::HeadWriter;
+
+/// `X-Request-Id`
+pub static X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// Never sent on, whatever `Connection` says. `Expect` was met by us, lengths are written anew.
+const HOP_BY_HOP: [HeaderName; 12] = [
+    header::CONNECTION,
+    HeaderName::from_static("keep-alive"),
+    HeaderName::from_static("proxy-connection"),
+    header::TE,
+    header::TRAILER,
+    header::TRANSFER_ENCODING,
+    header::UPGRADE,
+    header::EXPECT,
+    header::CONTENT_LENGTH,
+    header::HOST,
+    header::PROXY_AUTHORIZATION,
+    HeaderName::from_static("http2-settings"),
+];
+
+/// What only we say to servers.
+const OURS: [&str; 8] = [
+    "x-forwarded-for",
+    "x-forwarded-proto",
+    "x-forwarded-host",
+    "x-forwarded-port",
+    "x-forwarded-server",
+    "x-real-ip",
+    "x-request-id",
+    "forwarded",
+];
+
+/// Prefixes of headers that other gateways write and servers believe.
+const OURS_BY_PREFIX: [&str; 3] = ["x-forwarded-", "x-envoy-", "x-client-cert-"];
+
+/// Servers rely on these: naming one in `Connection` does not remove it.
+const PROTECTED: [HeaderName; 4] =
+    [header::AUTHORIZATION, header::COOKIE, header::CONTENT_TYPE, header::CONTENT_ENCODING];
+
+/// Writes the client's headers that are sent on.
+pub fn write_end_to_end(headers: &HeaderMap, writer: &mut HeadWriter) {
+    let listed = connection_tokens(headers);
+    for (name, value) in headers {
+        if !HOP_BY_HOP.contains(name) && !is_ours(name.as_str()) && !is_removed(name, &listed) {
+            writer.header(name, value);
+        }
+    }
+}
+
+/// Takes out of a server's answer what belongs to its connection. `Trailer` stays: it announces what follows
+/// the body, and the body is passed on with its trailers.
+pub fn strip_response(headers: &mut HeaderMap) {
+    if headers.contains_key(header::CONNECTION) {
+        for token in connection_tokens(headers) {
+            if !PROTECTED.contains(&token) && token != header::CONTENT_LENGTH {
+                headers.remove(token);
+            }
+        }
+        headers.remove(header::CONNECTION);
+    }
+    for name in ["keep-alive", "proxy-connection", "te", "transfer-encoding", "upgrade"] {
+        headers.remove(name);
+    }
+}
+
+/// Whether servers could take this header for our word.
+fn is_ours(name: &str) -> bool {
+    if !name.starts_with(['x', 'f']) {
+        return false;
+    }
+    // Servers fold `_` and `.` into `-` (CGI, WSGI, Rack): all spellings are one name.
+    let has_alias = name.bytes().any(|byte| matches!(byte, b'_' | b'.'));
+    let matches = |name: &str| OURS.contains(&name) || OURS_BY_PREFIX.iter().any(|prefix| name.starts_with(prefix));
+    if has_alias { matches(&name.replace(['_', '.'], "-")) } else { matches(name) }
+}
+
+fn is_removed(name: &HeaderName, listed: &[HeaderName]) -> bool {
+    listed.contains(name) && !PROTECTED.contains(name)
+}
+
+/// The names in all `Connection` headers.
+fn connection_tokens(headers: &HeaderMap) -> Vec<HeaderName> {
+    let values = headers.get_all(header::CONNECTION).iter();
+    values
+        .flat_map(|value: &HeaderValue| value.as_bytes().split(|byte| *byte == b','))
+        .filter_map(|token| HeaderName::from_bytes(token.trim_ascii()).ok())
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use http::Method;
+
+    use super::*;
+    use crate::upstream::http1::UploadFraming;
+
+    fn sent_on(headers: &[(&str, &str)]) -> String {
+        let mut map = HeaderMap::new();
+        for (name, value) in headers {
+            map.append(
+                HeaderName::from_bytes(name.as_bytes()).expect("a name"),
+                HeaderValue::from_str(value).expect("a value"),
+            );
+        }
+        let mut writer = HeadWriter::new(&Method::GET, "/", 256);
+        write_end_to_end(&map, &mut writer);
+        let head = writer.finish(UploadFraming::None);
+        String::from_utf8_lossy(&head).replace("GET / HTTP/1.1\r\n", "").replace("\r\n", ";")
+    }
+
+    #[test]
+    fn h078_what_connection_names_goes_but_not_what_servers_rely_on() {
+        let sent = sent_on(&[
+            ("connection", "keep-alive, X-Hop, Authorization, Cookie"),
+            ("x-hop", "1"),
+            ("authorization", "a"),
+            ("cookie", "c"),
+            ("keep-alive", "timeout=5"),
+            ("te", "trailers"),
+            ("x-stays", "1"),
+        ]);
+        assert_eq!(sent, "authorization: a;cookie: c;x-stays: 1;;");
+    }
+
+    #[test]
+    fn h079_h080_h083_a_client_cannot_speak_for_us_in_any_spelling() {
+        for name in [
+            "X-Forwarded-For",
+            "x_forwarded_for",
+            "X-Forwarded_Proto",
+            "x.forwarded.host",
+            "X-Real-IP",
+            "x_real_ip",
+            "Forwarded",
+            "X-Forwarded-Prefix",
+            "X-Forwarded-Client-Cert",
+            "X-Envoy-Original-Path",
+            "X-Client-Cert-Subject",
+            "x-request_id",
+        ] {
+            assert_eq!(sent_on(&[(name, "forged")]), ";", "{name}");
+        }
+        assert_eq!(sent_on(&[("x-forward", "1"), ("from", "a@b")]), "x-forward: 1;from: a@b;;");
+    }
+
+    #[test]
+    fn h025_no_upgrade_to_h2c_is_ever_asked_for() {
+        assert_eq!(
+            sent_on(&[("connection", "Upgrade, HTTP2-Settings"), ("upgrade", "h2c"), ("http2-settings", "x")]),
+            ";"
+        );
+    }
+
+    #[test]
+    fn h094_a_servers_connection_headers_end_here() {
+        let mut headers = HeaderMap::new();
+        for (name, value) in
+            [("connection", "X-Hop, close"), ("x-hop", "1"), ("keep-alive", "timeout=5"), ("server", "s")]
+        {
+            headers.append(HeaderName::from_static(name), HeaderValue::from_static(value));
+        }
+        strip_response(&mut headers);
+        assert_eq!(headers.keys().map(HeaderName::as_str).collect::<Vec<_>>(), ["server"]);
+    }
+}

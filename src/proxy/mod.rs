@@ -1,0 +1,174 @@
+//! One request from its head to the last byte of its answer.
+//!
+//! ```text
+//! head ── head.rs checks ── router decides ── forward.rs tries endpoints ── body.rs streams back ── exchange settles
+//!            │                  │                    │
+//!            └──── refusal.rs: every answer of ours ─┘
+//! ```
+//!
+//! A [`Proxy`] belongs to one worker and is used by that worker's connections only, so what it keeps
+//! (pool, deadlines, ids) needs no lock. The snapshot is loaded once for each request and kept to.
+//! Whatever was taken for a request (an endpoint's load, a count, a log line) is given back by the
+//! [`Exchange`](exchange::Exchange) when it is dropped, with the last byte of the body and not with the head.
+
+pub mod body;
+pub mod exchange;
+pub mod forward;
+pub mod head;
+pub mod hop;
+pub mod refusal;
+pub mod retry;
+
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
+
+use bytes::Bytes;
+use http::{HeaderValue, Request, Response, header};
+
+use crate::config::AccessLogFormat;
+use crate::observe::access_log::AccessLog;
+use crate::observe::metrics::{Metrics, NO_SERVICE, ServiceMetrics};
+use crate::observe::trace::Ids;
+use crate::router::Decision;
+use crate::snapshot::{Plan, Published, Snapshot};
+use crate::upstream::deadline::Deadlines;
+use crate::upstream::pool::Pool;
+
+use body::ProxyBody;
+use exchange::Exchange;
+use refusal::Refusal;
+
+/// What all workers share.
+#[derive(Clone, Debug)]
+pub struct Shared {
+    /// What is served.
+    pub published: Arc<Published>,
+    /// What is measured.
+    pub metrics: Arc<Metrics>,
+    /// Where requests are logged.
+    pub access_log: AccessLog,
+    /// Set when the process is about to end: clients are told to go.
+    pub is_draining: Arc<AtomicBool>,
+}
+
+/// One worker's proxy.
+#[derive(Debug)]
+pub struct Proxy {
+    shared: Shared,
+    worker: usize,
+    no_service: Arc<ServiceMetrics>,
+    pool: Pool,
+    deadlines: Rc<Deadlines>,
+    ids: Ids,
+}
+
+impl Proxy {
+    /// For the worker of this number.
+    pub fn new(shared: Shared, worker: usize) -> Self {
+        Self {
+            no_service: shared.metrics.service(NO_SERVICE),
+            shared,
+            worker,
+            pool: Pool::default(),
+            deadlines: Rc::default(),
+            ids: Ids::default(),
+        }
+    }
+
+    /// Idle connections to servers.
+    pub fn pool(&self) -> &Pool {
+        &self.pool
+    }
+
+    /// Deadlines of running exchanges.
+    pub fn deadlines(&self) -> &Rc<Deadlines> {
+        &self.deadlines
+    }
+
+    /// Counts an open client connection for as long as the guard lives.
+    pub fn count_client_connection(&self) -> ClientConnection {
+        self.shared.metrics.client_connections.inc();
+        ClientConnection(self.shared.metrics.client_connections.clone())
+    }
+
+    /// Answers a request. Never fails: what cannot be answered by a server is refused with a reason.
+    pub async fn serve<B>(self: Rc<Self>, request: Request<B>, client: SocketAddr) -> Response<ProxyBody<B>>
+    where
+        B: http_body::Body<Data = Bytes> + Unpin,
+    {
+        let started = Instant::now();
+        let snapshot = self.shared.published.load();
+        let (parts, body) = request.into_parts();
+        let request_id = self.request_id(&parts.headers);
+        let route = route(&snapshot, &parts);
+        let mut exchange = Exchange::new(&self, parts, client.ip(), request_id, started);
+        exchange.is_logged = snapshot.gateway.access_log == AccessLogFormat::Json;
+        let mut response = match route {
+            Err(refusal) => refuse(exchange, refusal),
+            Ok(routed) => {
+                exchange.plan = Some(Arc::clone(&routed.plan));
+                match forward::forward(&self, &mut exchange, routed, body).await {
+                    Ok(answer) => answer.into_response(&self, exchange),
+                    Err(refusal) => refuse(exchange, refusal),
+                }
+            }
+        };
+        if self.shared.is_draining.load(Ordering::Relaxed) {
+            response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+        }
+        response
+    }
+
+    /// The client's, if it is one, else a new one.
+    fn request_id(&self, headers: &http::HeaderMap) -> HeaderValue {
+        match headers.get(&hop::X_REQUEST_ID) {
+            Some(value) if crate::observe::trace::is_request_id(value) => value.clone(),
+            _ => self.ids.request_id(),
+        }
+    }
+}
+
+/// An open client connection, counted.
+#[derive(Debug)]
+pub struct ClientConnection(prometheus::IntGauge);
+
+impl Drop for ClientConnection {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}
+
+/// What was decided about a request.
+#[derive(Debug)]
+pub struct Routed {
+    /// The rule that answers.
+    pub plan: Arc<Plan>,
+    /// Normalised host, without port.
+    pub host: String,
+    /// Port written with the host.
+    pub port: Option<u16>,
+    /// Normalised path with the query as it came.
+    pub target: String,
+}
+
+fn route(snapshot: &Snapshot, parts: &http::request::Parts) -> Result<Routed, Refusal> {
+    let checked = head::check(parts)?;
+    match snapshot.table.decide(&checked.as_router_head(parts)) {
+        Decision::NoHost => Err(Refusal::NoHost),
+        Decision::NoRoute => Err(Refusal::NoRoute),
+        Decision::Rule(candidate) => {
+            let plan = Arc::clone(&candidate.plan);
+            Ok(Routed { plan, target: checked.target(), port: checked.port, host: checked.host.into_owned() })
+        }
+    }
+}
+
+fn refuse<B>(mut exchange: Exchange, refusal: Refusal) -> Response<ProxyBody<B>> {
+    let response = refusal.response();
+    exchange.refuse(refusal, response.status());
+    let (parts, text) = response.into_parts();
+    Response::from_parts(parts, ProxyBody::fixed(text, exchange))
+}

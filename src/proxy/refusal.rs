@@ -1,0 +1,152 @@
+//! Every answer that is ours and not a server's: one table.
+//!
+//! The reason stands in the answer's text, in the access log and in `sluice_refusals_total`, always the same
+//! word, so that a client's complaint can be found in the log.
+
+use http::{HeaderValue, Response, StatusCode, header};
+
+/// Whose fault it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// The client should not ask like this.
+    Client,
+    /// The servers behind us.
+    Upstream,
+    /// The configuration.
+    Configuration,
+}
+
+macro_rules! refusals {
+    ($($(#[$doc:meta])* $variant:ident = $reason:literal, $status:ident, $fault:ident, $text:literal;)*) => {
+        /// Why we answer ourselves.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub enum Refusal { $($(#[$doc])* $variant),* }
+
+        impl Refusal {
+            /// All of them, for documentation and tests.
+            pub const ALL: &'static [Self] = &[$(Self::$variant),*];
+
+            /// The label.
+            pub fn reason(self) -> &'static str {
+                match self { $(Self::$variant => $reason),* }
+            }
+
+            /// The status.
+            pub fn status(self) -> StatusCode {
+                match self { $(Self::$variant => StatusCode::$status),* }
+            }
+
+            /// Whose fault it is.
+            pub fn fault(self) -> Fault {
+                match self { $(Self::$variant => Fault::$fault),* }
+            }
+
+            /// What is told to the client.
+            pub fn text(self) -> &'static str {
+                match self { $(Self::$variant => $text),* }
+            }
+        }
+    };
+}
+
+refusals! {
+    /// Nobody named this host.
+    NoHost = "no_host", NOT_FOUND, Client, "no route names this host";
+    /// No rule of the host matches.
+    NoRoute = "no_route", NOT_FOUND, Client, "no rule of this host matches the request";
+    /// The Host header is missing, doubled or no host.
+    BadHost = "bad_host", BAD_REQUEST, Client, "the request needs exactly one valid Host";
+    /// The path can be read in two ways.
+    BadPath = "bad_path", BAD_REQUEST, Client, "the path is not valid";
+    /// The length of the body can be read in two ways.
+    BadFraming = "bad_framing", BAD_REQUEST, Client, "the request's length is not clear";
+    /// The target is over 8 KiB.
+    UriTooLong = "uri_too_long", URI_TOO_LONG, Client, "the request's target is too long";
+    /// CONNECT and TRACE.
+    MethodNotAllowed = "method_not_allowed", METHOD_NOT_ALLOWED, Client, "this method is not served here";
+    /// Not a method written in capitals.
+    UnknownMethod = "unknown_method", NOT_IMPLEMENTED, Client, "this is not a method";
+    /// `Expect` with something else than 100-continue.
+    BadExpectation = "bad_expectation", EXPECTATION_FAILED, Client, "only 100-continue can be expected";
+    /// The client did not send its whole request.
+    ClientBody = "client_body", BAD_REQUEST, Client, "the request's body did not arrive whole";
+    /// The client sent nothing for the idle timeout.
+    ClientTimeout = "client_timeout", REQUEST_TIMEOUT, Client, "the request's body did not arrive in time";
+    /// The rule is off, as something in it is wrong.
+    RuleOff = "rule_off", INTERNAL_SERVER_ERROR, Configuration, "the rule for this request is off because it is not valid";
+    /// The backend does not exist.
+    BackendMissing = "backend_missing", INTERNAL_SERVER_ERROR, Configuration, "the backend of this rule does not exist";
+    /// The upstream has no endpoint.
+    NoEndpoints = "no_endpoints", SERVICE_UNAVAILABLE, Upstream, "no server is there for this request";
+    /// No connection to any endpoint tried.
+    ConnectFailed = "connect_failed", BAD_GATEWAY, Upstream, "no connection to the server";
+    /// The server closed before it answered.
+    NoAnswer = "no_answer", BAD_GATEWAY, Upstream, "the server closed the connection without an answer";
+    /// The server's answer cannot be passed on.
+    BadAnswer = "bad_answer", BAD_GATEWAY, Upstream, "the server's answer is not valid";
+    /// The server did not answer in time.
+    UpstreamTimeout = "upstream_timeout", GATEWAY_TIMEOUT, Upstream, "the server did not answer in time";
+    /// The whole exchange took too long.
+    RequestTimeout = "request_timeout", GATEWAY_TIMEOUT, Upstream, "the request took too long";
+}
+
+impl Refusal {
+    /// Seconds after which trying again may help.
+    fn retry_after(self) -> Option<&'static str> {
+        matches!(self, Self::NoEndpoints).then_some("1")
+    }
+
+    /// Whether the connection cannot be used on, as what follows on it is not clear.
+    fn ends_connection(self) -> bool {
+        matches!(
+            self,
+            Self::BadHost
+                | Self::BadFraming
+                | Self::BadPath
+                | Self::UriTooLong
+                | Self::UnknownMethod
+                | Self::MethodNotAllowed
+                | Self::BadExpectation
+                | Self::ClientBody
+                | Self::ClientTimeout
+        )
+    }
+
+    /// The answer.
+    pub fn response(self) -> Response<String> {
+        let text = format!("{}: {}\n", self.reason(), self.text());
+        let mut response = Response::new(text);
+        *response.status_mut() = self.status();
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+        if let Some(seconds) = self.retry_after() {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from_static(seconds));
+        }
+        if self.ends_connection() {
+            headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+        }
+        response
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reasons_are_labels_and_unique() {
+        let mut reasons: Vec<_> = Refusal::ALL.iter().map(|refusal| refusal.reason()).collect();
+        assert!(reasons.iter().all(|reason| reason.bytes().all(|b| b.is_ascii_lowercase() || b == b'_')));
+        reasons.sort_unstable();
+        reasons.dedup();
+        assert_eq!(reasons.len(), Refusal::ALL.len());
+    }
+
+    #[test]
+    fn the_status_tells_whose_fault_it_is() {
+        for refusal in Refusal::ALL {
+            let is_client = refusal.status().is_client_error() || refusal.status() == StatusCode::NOT_IMPLEMENTED;
+            assert_eq!(is_client, refusal.fault() == Fault::Client, "{refusal:?}");
+        }
+    }
+}

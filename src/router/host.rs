@@ -1,0 +1,127 @@
+//! The host a request is for, in the one form that is matched, logged and sent on.
+//!
+//! Lower case, without port and final dot. What is no host (spaces, `@`, `/`, a broken IPv6 literal or port)
+//! is refused, so that no two parties along the way can read it differently.
+
+use std::borrow::Cow;
+use std::net::{Ipv4Addr, Ipv6Addr};
+
+/// The text is no host.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("not a host name with an optional port")]
+pub struct HostError;
+
+/// A host and the port that was written with it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Host<'a> {
+    /// Lower case, no final dot; IPv6 addresses in brackets.
+    pub name: Cow<'a, str>,
+    /// As written.
+    pub port: Option<u16>,
+}
+
+/// RFC 1035: 253 characters as text.
+const MAX_NAME_BYTES: usize = 253;
+
+/// Normalises the value of a `Host` header or the authority of a target.
+///
+/// # Errors
+/// [`HostError`] if it is no host, or has a user in front.
+pub fn normalise(text: &str) -> Result<Host<'_>, HostError> {
+    let (name, port) = split_port(text)?;
+    if name.starts_with('[') {
+        return Ok(Host { name: normalise_ipv6(name)?, port });
+    }
+    let name = name.strip_suffix('.').unwrap_or(name);
+    let is_allowed = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_');
+    if name.is_empty() || name.len() > MAX_NAME_BYTES || !name.bytes().all(is_allowed) || name.contains("..") {
+        return Err(HostError);
+    }
+    if name.starts_with('.') || looks_like_bad_ipv4(name) {
+        return Err(HostError);
+    }
+    let name = if name.bytes().any(|b| b.is_ascii_uppercase()) {
+        Cow::Owned(name.to_ascii_lowercase())
+    } else {
+        Cow::Borrowed(name)
+    };
+    Ok(Host { name, port })
+}
+
+fn split_port(text: &str) -> Result<(&str, Option<u16>), HostError> {
+    let colon = match text.rfind(']') {
+        Some(bracket) => text[bracket..].find(':').map(|at| bracket + at),
+        None => text.find(':'),
+    };
+    let Some(colon) = colon else { return Ok((text, None)) };
+    let (name, port) = (&text[..colon], &text[colon + 1..]);
+    // RFC 3986 allows an empty port: it is the default one.
+    if port.is_empty() {
+        return Ok((name, None));
+    }
+    if port.len() > 5 || !port.bytes().all(|b| b.is_ascii_digit()) {
+        return Err(HostError);
+    }
+    Ok((name, Some(port.parse().map_err(|_| HostError)?)))
+}
+
+fn normalise_ipv6(name: &str) -> Result<Cow<'_, str>, HostError> {
+    let inner = name.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).ok_or(HostError)?;
+    let address: Ipv6Addr = inner.parse().map_err(|_| HostError)?;
+    Ok(Cow::Owned(format!("[{address}]")))
+}
+
+/// A last label of digits only makes it an IPv4 address to many readers; then it has to be one.
+fn looks_like_bad_ipv4(name: &str) -> bool {
+    let last = name.rsplit('.').next().unwrap_or_default();
+    let is_number = !last.is_empty() && last.bytes().all(|b| b.is_ascii_digit());
+    is_number && name.contains('.') && name.parse::<Ipv4Addr>().is_err()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn h034_case_port_and_final_dot_do_not_count() {
+        for text in [
+            "shop.example.com",
+            "SHOP.example.COM",
+            "shop.example.com.",
+            "shop.example.com:8080",
+            "Shop.Example.com.:80",
+        ] {
+            assert_eq!(normalise(text).map(|host| host.name.into_owned()), Ok("shop.example.com".to_owned()), "{text}");
+        }
+        assert_eq!(normalise("a:8080").map(|host| host.port), Ok(Some(8080)));
+        assert_eq!(normalise("[::1]:80").map(|host| host.name.into_owned()), Ok("[::1]".to_owned()));
+    }
+
+    #[test]
+    fn h033_what_is_no_host_is_refused() {
+        for text in [
+            "",
+            ".",
+            ":80",
+            "a b",
+            "a,b",
+            "a/b",
+            "user@a",
+            "a\0",
+            "[::1",
+            "::1",
+            "[::1]x",
+            "a:b",
+            "a:99999",
+            "a:-1",
+            "a..b",
+            ".a",
+            "1.2.3",
+            "1.2.3.4.5",
+            "256.1.1.1",
+            "a:80:80",
+        ] {
+            assert!(normalise(text).is_err(), "{text:?}");
+        }
+    }
+}

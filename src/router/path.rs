@@ -1,0 +1,179 @@
+//! The one form of a path: what is matched is what is sent on, byte for byte.
+//!
+//! If the router and a server behind it read a path differently, a rule can be walked around: `//admin`,
+//! `/%61dmin`, `/public/../admin`, `/public/..;/admin`. So there is one normalisation, before anything looks:
+//!
+//! - escapes of unreserved characters are decoded, all others are written with capitals (RFC 3986, 6.2.2);
+//! - raw bytes that a path may not have, but clients send, are escaped: everything outside ASCII;
+//! - empty segments are merged, dot segments resolved (`..` at the root stays at the root);
+//! - `%2F` stays as it is and never separates;
+//! - refused: `%00`, broken escapes, raw backslashes and control characters, and segments that some servers
+//!   read as dot segments (`..;x`).
+//!
+//! Most paths are in that form already and are only looked at.
+
+use std::borrow::Cow;
+
+/// The path cannot be read in one way only.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PathError {
+    /// It does not begin with `/`.
+    #[error("a path begins with /")]
+    NoSlash,
+    /// `%` without two hexadecimal digits.
+    #[error("a % in the path is not followed by two hexadecimal digits")]
+    BrokenEscape,
+    /// `%00`, a control character, or a backslash.
+    #[error("the path contains a character that servers read differently")]
+    Forbidden,
+    /// A segment such as `..;x`.
+    #[error("the path contains a segment that some servers read as ..")]
+    DottedParameter,
+}
+
+/// Normalises a path, without its query.
+///
+/// # Errors
+/// [`PathError`] for what is refused.
+pub fn normalise(path: &str) -> Result<Cow<'_, str>, PathError> {
+    if !path.starts_with('/') {
+        return Err(PathError::NoSlash);
+    }
+    if is_normal(path.as_bytes()) {
+        return Ok(Cow::Borrowed(path));
+    }
+    let unescaped = normalise_escapes(path.as_bytes())?;
+    resolve_segments(&unescaped).map(Cow::Owned)
+}
+
+/// A quick look that says yes only to paths in normal form.
+fn is_normal(path: &[u8]) -> bool {
+    let mut previous = 0;
+    for &byte in path {
+        match byte {
+            b'%' | b'\\' | b';' | 0..=b' ' | 0x7f.. => return false,
+            b'/' | b'.' if previous == b'/' => return false,
+            _ => previous = byte,
+        }
+    }
+    true
+}
+
+fn normalise_escapes(path: &[u8]) -> Result<String, PathError> {
+    let mut out = String::with_capacity(path.len() + 16);
+    let mut bytes = path.iter().copied();
+    while let Some(byte) = bytes.next() {
+        match byte {
+            b'%' => {
+                let high = bytes.next().and_then(hex_value).ok_or(PathError::BrokenEscape)?;
+                let low = bytes.next().and_then(hex_value).ok_or(PathError::BrokenEscape)?;
+                match high << 4 | low {
+                    0 => return Err(PathError::Forbidden),
+                    value if is_unreserved(value) => out.push(char::from(value)),
+                    value => push_escaped(&mut out, value),
+                }
+            }
+            b'\\' | 0..=b' ' | 0x7f => return Err(PathError::Forbidden),
+            0x80.. => push_escaped(&mut out, byte),
+            _ => out.push(char::from(byte)),
+        }
+    }
+    Ok(out)
+}
+
+fn resolve_segments(path: &str) -> Result<String, PathError> {
+    let mut segments: Vec<&str> = Vec::new();
+    let mut ends_with_slash = false;
+    for segment in path.split('/').skip(1) {
+        ends_with_slash = matches!(segment, "" | "." | "..");
+        match segment {
+            "" | "." => {}
+            ".." => drop(segments.pop()),
+            _ if matches!(segment.split(';').next(), Some("." | "..")) => return Err(PathError::DottedParameter),
+            _ => segments.push(segment),
+        }
+    }
+    let mut out = String::with_capacity(path.len());
+    for segment in &segments {
+        out.push('/');
+        out.push_str(segment);
+    }
+    if ends_with_slash || out.is_empty() {
+        out.push('/');
+    }
+    Ok(out)
+}
+
+fn push_escaped(out: &mut String, byte: u8) {
+    const DIGITS: [char; 16] = ['0', '1', '2', '3', '4', '5', '6', '7', '8', '9', 'A', 'B', 'C', 'D', 'E', 'F'];
+    out.push('%');
+    out.push(DIGITS[usize::from(byte >> 4)]);
+    out.push(DIGITS[usize::from(byte & 15)]);
+}
+
+fn hex_value(digit: u8) -> Option<u8> {
+    char::from(digit).to_digit(16).and_then(|value| u8::try_from(value).ok())
+}
+
+fn is_unreserved(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~')
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn normal(path: &str) -> String {
+        normalise(path).map_or_else(|error| format!("{error:?}"), Cow::into_owned)
+    }
+
+    #[test]
+    fn h085_one_form_for_every_spelling() {
+        for (given, wanted) in [
+            ("/", "/"),
+            ("/a/b", "/a/b"),
+            ("/a/b/", "/a/b/"),
+            ("//admin", "/admin"),
+            ("/a//b///c", "/a/b/c"),
+            ("/a/../b", "/b"),
+            ("/a/./b", "/a/b"),
+            ("/a/..", "/"),
+            ("/a/b/..", "/a/"),
+            ("/../../etc", "/etc"),
+            ("/%2e%2e/etc", "/etc"),
+            ("/a/%2E/b", "/a/b"),
+            ("/%61dmin", "/admin"),
+            ("/a%2fb", "/a%2Fb"),
+            ("/a%5cb", "/a%5Cb"),
+            ("/a;x=1/b", "/a;x=1/b"),
+            ("/.well-known/x", "/.well-known/x"),
+            ("/...", "/..."),
+            ("/caf\u{e9}", "/caf%C3%A9"),
+            ("/%c0%ae", "/%C0%AE"),
+        ] {
+            assert_eq!(normal(given), wanted, "{given}");
+        }
+    }
+
+    #[test]
+    fn h085_what_can_be_read_two_ways_is_refused() {
+        for path in
+            ["", "a", "/%00", "/a%", "/a%2", "/a%zz", "/a\\b", "/a\tb", "/a b", "/..;/admin", "/a/.;x/b", "/%2e%2e;/a"]
+        {
+            assert!(normalise(path).is_err(), "{path:?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn normal_form_is_final(path in "/[a-z./%;A-F0-9]{0,40}") {
+            if let Ok(once) = normalise(&path) {
+                prop_assert_eq!(normalise(&once), Ok(once.clone()));
+                prop_assert!(!once.contains("//") && !once.contains("/../") && !once.contains("/./"));
+                prop_assert!(once.starts_with('/'));
+            }
+        }
+    }
+}

@@ -1,0 +1,121 @@
+//! The admin address: is it alive, is it ready, what is measured, what is in effect.
+//!
+//! Served by the control runtime, loopback unless told otherwise, never on a port that clients reach. Shows no
+//! secrets: there are none in the Gateway.
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use http::{HeaderValue, Method, Request, Response, StatusCode, header};
+use http_body_util::Full;
+use hyper::body::{Bytes, Incoming};
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+
+use crate::observe::metrics::Metrics;
+use crate::snapshot::Published;
+
+/// Connections at once: scrapers, probes and a person.
+const MAX_CONNECTIONS: usize = 64;
+/// A head has to arrive within it.
+const HEAD_TIME: Duration = Duration::from_secs(5);
+
+/// What the admin address tells about.
+#[derive(Clone, Debug)]
+pub struct Admin {
+    /// What is served.
+    pub published: Arc<Published>,
+    /// What is measured.
+    pub metrics: Arc<Metrics>,
+    /// A first snapshot serves, and the process does not end.
+    pub is_ready: Arc<AtomicBool>,
+    /// Why the newest configuration is not in effect; empty while it is.
+    pub problems: Arc<ArcSwap<Vec<String>>>,
+}
+
+impl Admin {
+    /// Answers until `stop`.
+    pub async fn serve(self, socket: TcpListener, stop: CancellationToken) {
+        let slots = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+        let tasks = tokio_util::task::TaskTracker::new();
+        loop {
+            let accepted = tokio::select! {
+                accepted = socket.accept() => accepted,
+                () = stop.cancelled() => return,
+            };
+            let (Ok((stream, _)), Ok(slot)) = (accepted, Arc::clone(&slots).try_acquire_owned()) else {
+                // Out of descriptors or too many at once: whoever it was tries again.
+                tokio::time::sleep(Duration::from_millis(10)).await;
+                continue;
+            };
+            let admin = self.clone();
+            let stop = stop.clone();
+            tasks.spawn(async move {
+                let service = service_fn(move |request| {
+                    let response = admin.answer(&request);
+                    async move { Ok::<_, Infallible>(response) }
+                });
+                let mut builder = http1::Builder::new();
+                builder.timer(TokioTimer::new()).header_read_timeout(HEAD_TIME);
+                let connection = builder.serve_connection(TokioIo::new(stream), service);
+                tokio::select! {
+                    _ = connection => {}
+                    () = stop.cancelled() => {}
+                }
+                drop(slot);
+            });
+        }
+    }
+
+    fn answer(&self, request: &Request<Incoming>) -> Response<Full<Bytes>> {
+        if request.method() != Method::GET && request.method() != Method::HEAD {
+            return text(StatusCode::METHOD_NOT_ALLOWED, "only GET\n".into());
+        }
+        match request.uri().path() {
+            "/livez" => text(StatusCode::OK, "alive\n".into()),
+            "/readyz" if self.is_ready.load(Ordering::Relaxed) => text(StatusCode::OK, "ready\n".into()),
+            "/readyz" => text(StatusCode::SERVICE_UNAVAILABLE, "not ready\n".into()),
+            "/metrics" => match self.metrics.encode() {
+                Ok(metrics) => text(StatusCode::OK, metrics),
+                Err(error) => text(StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")),
+            },
+            "/config" => self.config(),
+            _ => text(StatusCode::NOT_FOUND, "there are /livez /readyz /metrics /config\n".into()),
+        }
+    }
+
+    fn config(&self) -> Response<Full<Bytes>> {
+        let snapshot = self.published.load();
+        let shown = serde_json::json!({
+            "number": snapshot.number,
+            "problems": **self.problems.load(),
+            "gateway": *snapshot.gateway,
+        });
+        let mut response = text(StatusCode::OK, format!("{shown:#}\n"));
+        response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        response
+    }
+}
+
+/// Opens the admin address.
+///
+/// # Errors
+/// If it cannot be bound.
+pub async fn bind(address: SocketAddr) -> std::io::Result<TcpListener> {
+    TcpListener::bind(address).await
+}
+
+fn text(status: StatusCode, text: String) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::new(Bytes::from(text)));
+    *response.status_mut() = status;
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    response
+}

@@ -1,0 +1,95 @@
+//! Opens listening sockets, one a worker on the same address.
+
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
+
+use socket2::{Domain, Protocol, Socket, Type};
+
+use crate::config::Listener;
+
+/// Connections that wait to be accepted, for each worker; the kernel's own bound (`somaxconn`) counts too.
+const BACKLOG: i32 = 4096;
+
+/// An address cannot be listened on.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot listen on {address} (listener {name})")]
+pub struct ListenError {
+    name: String,
+    address: SocketAddr,
+    #[source]
+    source: io::Error,
+}
+
+/// Opens `count` sockets.
+///
+/// # Errors
+/// [`ListenError`], also if somebody else listens there already.
+pub fn open(listener: &Listener, count: usize) -> Result<Vec<TcpListener>, ListenError> {
+    let any_v6 = SocketAddr::new(Ipv6Addr::UNSPECIFIED.into(), listener.port);
+    let any_v4 = SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), listener.port);
+    match listener.address {
+        Some(address) => open_at(listener, SocketAddr::new(address, listener.port), count),
+        // Both families by one socket; where the host has no IPv6, the old one alone.
+        None => match open_at(listener, any_v6, count) {
+            Err(error) if is_without_ipv6(&error.source) => open_at(listener, any_v4, count),
+            result => result,
+        },
+    }
+}
+
+fn open_at(listener: &Listener, address: SocketAddr, count: usize) -> Result<Vec<TcpListener>, ListenError> {
+    let failed = |source| ListenError { name: listener.name.clone(), address, source };
+    // Shared ports are shared with anybody: a second process would silently take half of the connections.
+    // A socket that does not share finds out.
+    drop(bind(address, Sharing::Alone).map_err(failed)?);
+    (0..count)
+        .map(|_| {
+            let socket = bind(address, Sharing::BetweenWorkers)?;
+            socket.listen(BACKLOG)?;
+            socket.set_nonblocking(true)?;
+            Ok(socket.into())
+        })
+        .collect::<io::Result<Vec<_>>>()
+        .map_err(failed)
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Sharing {
+    Alone,
+    BetweenWorkers,
+}
+
+fn bind(address: SocketAddr, sharing: Sharing) -> io::Result<Socket> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    if let IpAddr::V6(_) = address.ip() {
+        socket.set_only_v6(false)?;
+    }
+    socket.set_reuse_address(true)?;
+    if sharing == Sharing::BetweenWorkers {
+        socket.set_reuse_port(true)?;
+    }
+    socket.bind(&address.into())?;
+    Ok(socket)
+}
+
+fn is_without_ipv6(error: &io::Error) -> bool {
+    // EAFNOSUPPORT and EADDRNOTAVAIL.
+    matches!(error.raw_os_error(), Some(97 | 99))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_port_that_somebody_has_is_not_shared_with_them() {
+        let taken = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let port = taken.local_addr().expect("bound").port();
+        let listener = Listener { name: "http".into(), address: Some(Ipv4Addr::LOCALHOST.into()), port };
+        assert!(open(&listener, 2).is_err());
+        drop(taken);
+        let ours = open(&listener, 2).expect("it is free now");
+        assert_eq!(ours.len(), 2);
+        assert!(open(&listener, 1).is_err(), "another one of us is somebody else too");
+    }
+}

@@ -1,0 +1,234 @@
+//! One worker: a thread with a runtime, its sockets, its connections.
+
+use std::collections::HashMap;
+use std::net::{SocketAddr, TcpListener as StdListener, TcpStream as StdStream};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{mpsc, watch};
+use tokio::task::{LocalSet, spawn_local};
+use tokio_util::sync::CancellationToken;
+
+use crate::config::Listener;
+use crate::proxy::{Proxy, Shared};
+use crate::upstream::deadline::TICK;
+use crate::upstream::pool::SWEEP_EVERY;
+
+use super::connection::{self, Connections};
+use super::{Phase, spread};
+
+/// Commands that may wait for a worker: handed-over connections are the many ones.
+pub const QUEUE: usize = 256;
+/// Pause after accept failed for want of descriptors or memory: trying on at once would only spin.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// What a worker is told.
+#[derive(Debug)]
+pub enum Command {
+    /// Accept here.
+    Listen(Listener, StdListener),
+    /// Accept there no longer.
+    Unlisten(Listener),
+    /// Serve a connection that a neighbour accepted.
+    Take(StdStream, SocketAddr),
+}
+
+/// The other workers, and who this one is.
+#[derive(Clone, Debug)]
+pub struct Neighbours {
+    /// Its own number.
+    pub number: usize,
+    /// By number.
+    pub senders: Vec<mpsc::Sender<Command>>,
+    /// Open connections, by number.
+    pub loads: Arc<[AtomicUsize]>,
+}
+
+/// A running worker, from outside.
+#[derive(Debug)]
+pub struct Worker {
+    commands: mpsc::Sender<Command>,
+}
+
+impl Worker {
+    /// Starts the thread. Its number is sent to `ended` when it ends, for whatever reason.
+    ///
+    /// # Errors
+    /// If the thread or its runtime cannot be started.
+    pub fn start(
+        neighbours: Neighbours,
+        commands: mpsc::Receiver<Command>,
+        shared: Shared,
+        phase: watch::Receiver<Phase>,
+        ended: mpsc::Sender<usize>,
+    ) -> std::io::Result<Self> {
+        let number = neighbours.number;
+        let sender = neighbours.senders.get(number).cloned().ok_or(std::io::ErrorKind::InvalidInput)?;
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        std::thread::Builder::new().name(format!("worker-{number}")).spawn(move || {
+            let _tells = TellsEnd { ended, number };
+            let inside = Inside {
+                proxy: Rc::new(Proxy::new(shared, number)),
+                connections: Rc::new(Connections::new(Arc::clone(&neighbours.loads), number)),
+                neighbours,
+                listening: HashMap::new(),
+            };
+            LocalSet::new().block_on(&runtime, inside.run(commands, phase));
+        })?;
+        Ok(Self { commands: sender })
+    }
+
+    /// Tells it something.
+    pub async fn tell(&self, command: Command) {
+        // A worker that has ended was noticed elsewhere.
+        let _ = self.commands.send(command).await;
+    }
+}
+
+/// Also tells when the thread panics.
+struct TellsEnd {
+    ended: mpsc::Sender<usize>,
+    number: usize,
+}
+
+impl Drop for TellsEnd {
+    fn drop(&mut self) {
+        let _ = self.ended.try_send(self.number);
+    }
+}
+
+/// A worker, from inside.
+struct Inside {
+    proxy: Rc<Proxy>,
+    connections: Rc<Connections>,
+    neighbours: Neighbours,
+    listening: HashMap<Listener, CancellationToken>,
+}
+
+impl Inside {
+    async fn run(mut self, mut commands: mpsc::Receiver<Command>, mut phase: watch::Receiver<Phase>) {
+        let mut tick = tokio::time::interval(TICK);
+        tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
+        let mut last_sweep = Instant::now();
+        loop {
+            tokio::select! {
+                Some(command) = commands.recv() => self.obey(command),
+                _ = tick.tick() => {
+                    let now = Instant::now();
+                    self.proxy.deadlines().tick(now);
+                    if now - last_sweep >= SWEEP_EVERY {
+                        self.proxy.pool().sweep(now);
+                        last_sweep = now;
+                    }
+                    if self.connections.are_closing() && self.connections.count() == 0 {
+                        return;
+                    }
+                }
+                Ok(()) = phase.changed() => {
+                    if *phase.borrow_and_update() == Phase::Closing {
+                        self.close().await;
+                    }
+                }
+            }
+        }
+    }
+
+    fn obey(&mut self, command: Command) {
+        match command {
+            Command::Listen(listener, socket) => match TcpListener::from_std(socket) {
+                Ok(socket) => {
+                    let stop = CancellationToken::new();
+                    let accepting = accept(socket, stop.clone(), self.acceptor());
+                    drop(spawn_local(accepting));
+                    self.listening.insert(listener, stop);
+                }
+                Err(error) => tracing::error!(listener = listener.name, %error, "cannot accept"),
+            },
+            Command::Unlisten(listener) => {
+                if let Some(stop) = self.listening.remove(&listener) {
+                    stop.cancel();
+                }
+            }
+            Command::Take(stream, peer) => match TcpStream::from_std(stream) {
+                Ok(stream) => self.acceptor().serve(stream, peer),
+                Err(error) => tracing::debug!(%error, "a handed-over connection is gone"),
+            },
+        }
+    }
+
+    fn acceptor(&self) -> Acceptor {
+        Acceptor {
+            proxy: Rc::clone(&self.proxy),
+            connections: Rc::clone(&self.connections),
+            neighbours: self.neighbours.clone(),
+        }
+    }
+
+    async fn close(&mut self) {
+        for (_, stop) in self.listening.drain() {
+            stop.cancel();
+        }
+        // What the kernel had accepted for us is taken first: closing the socket would reset it.
+        tokio::task::yield_now().await;
+        self.connections.close();
+        self.proxy.deadlines().wake_all();
+    }
+}
+
+#[derive(Clone)]
+struct Acceptor {
+    proxy: Rc<Proxy>,
+    connections: Rc<Connections>,
+    neighbours: Neighbours,
+}
+
+impl Acceptor {
+    fn serve(&self, stream: TcpStream, peer: SocketAddr) {
+        drop(spawn_local(connection::serve(stream, peer, Rc::clone(&self.proxy), self.connections.open())));
+    }
+
+    /// Serves it here, or hands it to a worker with less to do.
+    fn spread(&self, stream: TcpStream, peer: SocketAddr) {
+        let better = spread::better_worker(&self.neighbours.loads, self.neighbours.number);
+        let Some(sender) = better.and_then(|number| self.neighbours.senders.get(number)) else {
+            return self.serve(stream, peer);
+        };
+        let Ok(permit) = sender.try_reserve() else { return self.serve(stream, peer) };
+        match stream.into_std() {
+            Ok(stream) => permit.send(Command::Take(stream, peer)),
+            Err(error) => tracing::debug!(%error, "a connection was lost while handing it over"),
+        }
+    }
+}
+
+async fn accept(socket: TcpListener, stop: CancellationToken, acceptor: Acceptor) {
+    loop {
+        tokio::select! {
+            biased;
+            accepted = socket.accept() => match accepted {
+                Ok((stream, peer)) => acceptor.spread(stream, peer),
+                Err(error) if is_about_one_connection(&error) => {}
+                Err(error) => {
+                    tracing::warn!(%error, "cannot accept, pausing");
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                }
+            },
+            // Behind accept: what is in the queue is served before the socket closes.
+            () = stop.cancelled() => return,
+        }
+    }
+}
+
+/// The connection was gone before it was accepted: nothing to wait for.
+fn is_about_one_connection(error: &std::io::Error) -> bool {
+    use std::io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset, Interrupted};
+    matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset | Interrupted)
+}
+
+/// Open connections of a worker; counted where its neighbours see it.
+pub fn load_of(loads: &[AtomicUsize], number: usize) -> usize {
+    loads.get(number).map_or(0, |load| load.load(Ordering::Relaxed))
+}

@@ -1,0 +1,77 @@
+//! Writes a request head. What may be in it was decided by the caller; values come from parsed messages and
+//! cannot contain line breaks.
+
+use bytes::{BufMut, Bytes, BytesMut};
+use http::{HeaderName, HeaderValue, Method};
+
+use super::upload::UploadFraming;
+
+/// A request head in the making.
+#[derive(Debug)]
+pub struct HeadWriter {
+    out: BytesMut,
+}
+
+impl HeadWriter {
+    /// Begins with the request line. `target` is path and query, in the form they are sent.
+    pub fn new(method: &Method, target: &str, bytes_expected: usize) -> Self {
+        let mut out = BytesMut::with_capacity(bytes_expected);
+        out.put_slice(method.as_str().as_bytes());
+        out.put_u8(b' ');
+        out.put_slice(target.as_bytes());
+        out.put_slice(b" HTTP/1.1\r\n");
+        Self { out }
+    }
+
+    /// Adds a header as it was received.
+    pub fn header(&mut self, name: &HeaderName, value: &HeaderValue) {
+        self.line(name.as_str(), value.as_bytes());
+    }
+
+    /// Adds a header of ours. The value is made of parts that cannot contain a line break.
+    pub fn line(&mut self, name: &str, value: &[u8]) {
+        debug_assert!(!value.iter().any(|b| matches!(b, b'\r' | b'\n' | 0)), "a header value has no line break");
+        self.out.put_slice(name.as_bytes());
+        self.out.put_slice(b": ");
+        self.out.put_slice(value);
+        self.out.put_slice(b"\r\n");
+    }
+
+    /// Ends the head, telling how the body is framed.
+    pub fn finish(mut self, framing: UploadFraming) -> Bytes {
+        match framing {
+            UploadFraming::None => {}
+            UploadFraming::Length(length) => {
+                let mut digits = itoa(length);
+                self.line("content-length", digits.text());
+            }
+            UploadFraming::Chunked => self.line("transfer-encoding", b"chunked"),
+        }
+        self.out.put_slice(b"\r\n");
+        self.out.freeze()
+    }
+}
+
+/// Digits of a number without an allocation.
+struct Digits {
+    bytes: [u8; 20],
+    start: usize,
+}
+
+impl Digits {
+    fn text(&mut self) -> &[u8] {
+        &self.bytes[self.start..]
+    }
+}
+
+fn itoa(mut value: u64) -> Digits {
+    let mut digits = Digits { bytes: [b'0'; 20], start: 20 };
+    loop {
+        digits.start -= 1;
+        digits.bytes[digits.start] = b'0' + u8::try_from(value % 10).unwrap_or(0);
+        value /= 10;
+        if value == 0 {
+            return digits;
+        }
+    }
+}

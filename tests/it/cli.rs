@@ -1,0 +1,83 @@
+//! The commands as a person meets them.
+
+use crate::lang::gateway::{folder, run};
+
+#[test]
+fn check_tells_everything_that_is_wrong_and_where() {
+    let folder = folder();
+    let text = "routes:\n  - pathh: /a\n    backends: [http://localhost:8081]\n  - path: /b\n    headers: {X-Version: 2}\n    backends: [http://localhost:8081]\n";
+    std::fs::write(folder.join("sluice.yaml"), text).expect("written");
+    let ran = run(&["check", "sluice.yaml"], Some(&folder));
+    assert_eq!(ran.code, 1);
+    assert!(ran.err.contains("sluice.yaml:2:5: routes[0].pathh: unknown field; did you mean \"path\"?"), "{}", ran.err);
+    assert!(ran.err.contains("must be a string, got the number 2: write \"2\""), "{}", ran.err);
+    assert_eq!(run(&["check", "missing.yaml"], Some(&folder)).code, 2);
+    std::fs::write(folder.join("sluice.yaml"), include_str!("../../manifests/examples/file/minimal.yaml"))
+        .expect("written");
+    let ran = run(&["check", "sluice.yaml"], Some(&folder));
+    assert_eq!((ran.code, ran.err.as_str()), (0, ""));
+}
+
+#[test]
+fn every_example_file_is_right() {
+    let examples = concat!(env!("CARGO_MANIFEST_DIR"), "/manifests/examples/file");
+    for entry in std::fs::read_dir(examples).expect("there are examples") {
+        let path = entry.expect("readable").path();
+        let ran = run(&["check", path.to_str().expect("plain text")], None);
+        assert_eq!(ran.code, 0, "{}: {}", path.display(), ran.err);
+    }
+}
+
+#[test]
+fn run_with_nothing_to_serve_says_what_to_do() {
+    let ran = run(&["run"], None);
+    assert_eq!(ran.code, 2);
+    assert!(ran.err.contains("sluice run --config") && ran.err.contains("helm install"), "{}", ran.err);
+}
+
+#[test]
+fn a_wrong_file_at_the_start_is_told_in_full() {
+    let folder = folder();
+    std::fs::write(folder.join("sluice.yaml"), "routes: [{pathh: /}]").expect("written");
+    let ran = run(&["run", "--config", "sluice.yaml"], Some(&folder));
+    assert_eq!(ran.code, 2);
+    assert!(
+        ran.err.contains("sluice.yaml:1:11: routes[0].pathh: unknown field; did you mean \"path\"?"),
+        "{}",
+        ran.err
+    );
+}
+
+#[test]
+fn explain_tells_who_answers_and_why_the_others_do_not() {
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/manifests/examples/file/demo.yaml");
+    let ran = run(&["explain", "http://localhost:9000/api/orders", "--config", file], None);
+    assert_eq!(ran.code, 1);
+    assert!(ran.out.contains("404 no_route"), "{}", ran.out);
+    assert!(ran.out.contains("the header x-version is not \"v2\""), "{}", ran.out);
+    let ran = run(&["explain", "GET", "http://localhost/api/orders", "-H", "X-Version: v2", "--config", file], None);
+    assert_eq!(ran.code, 0);
+    assert!(ran.out.contains("localhost:9103"), "{}", ran.out);
+    assert!(ran.out.contains("the path is not below /api/users"), "{}", ran.out);
+    let ran = run(&["explain", "http://localhost/api/../canary", "--config", file, "-o", "json"], None);
+    let shown: serde_json::Value = serde_json::from_str(&ran.out).expect("JSON");
+    assert_eq!(
+        (shown["path"].as_str(), shown["backends"][0]["endpoints"].as_array().map(Vec::len)),
+        (Some("/canary"), Some(2))
+    );
+    assert!(run(&["explain", "http://localhost/%00", "--config", file], None).out.contains("400 bad_path"));
+}
+
+#[test]
+fn crd_prints_what_stands_in_the_repository() {
+    let ran = run(&["crd"], None);
+    assert_eq!(ran.out, include_str!("../../crds/gatewayroutes.yaml"));
+}
+
+#[test]
+fn help_names_every_command() {
+    let ran = run(&["--help"], None);
+    for command in ["run", "check", "explain", "crd", "demo"] {
+        assert!(ran.out.contains(command), "{command}");
+    }
+}

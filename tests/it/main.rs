@@ -1,0 +1,15 @@
+//! Sluice from outside: the real binary, real sockets, servers and clients of these tests.
+//!
+//! `lang` is the small language the tests are written in. Tests named `hNNN_...` prove that line of the list of
+//! bad inputs and faults.
+
+mod cli;
+mod client_faults;
+mod forwarding;
+mod house;
+mod lang;
+mod metrics;
+mod reload;
+mod requests;
+mod stopping;
+mod upstream_faults;

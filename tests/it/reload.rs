@@ -1,0 +1,122 @@
+//! A changed file is live, a wrong one changes nothing, and no request is lost by either.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use crate::lang::backend::Backend;
+use crate::lang::client::Client;
+use crate::lang::eventually;
+use crate::lang::gateway::gateway;
+
+fn route(backend: &Backend) -> String {
+    format!("routes: [{{path: /, backends: [{}]}}]", backend.url())
+}
+
+#[test]
+fn a_changed_file_is_live_within_two_seconds() {
+    let (old, new) = (Backend::says("old"), Backend::says("new"));
+    let gateway = gateway(&route(&old));
+    assert_eq!(gateway.get("/").text(), "old");
+    gateway.rewrite(&route(&new));
+    let began = std::time::Instant::now();
+    eventually("the new file", || (gateway.get("/").text() == "new").then_some(()));
+    assert!(began.elapsed().as_secs() < 5, "promised within two seconds, on a calm machine");
+}
+
+#[test]
+fn a_signal_reads_at_once_and_a_swapped_symlink_is_a_change() {
+    let (old, new) = (Backend::says("old"), Backend::says("new"));
+    let gateway = gateway(&route(&old));
+    // As the kubelet swaps a mounted ConfigMap: the file is a link into a folder that is a link.
+    let data = gateway.folder.join("..data");
+    std::fs::create_dir(&data).expect("made");
+    let text = crate::lang::gateway::config(gateway.port, &route(&new));
+    std::fs::write(data.join("sluice.yaml"), text).expect("written");
+    std::fs::remove_file(gateway.folder.join("sluice.yaml")).expect("removed");
+    std::os::unix::fs::symlink("..data/sluice.yaml", gateway.folder.join("sluice.yaml")).expect("linked");
+    gateway.signal("HUP");
+    eventually("the new file", || (gateway.get("/").text() == "new").then_some(()));
+}
+
+#[test]
+fn a_wrong_file_changes_nothing_and_is_told() {
+    let backend = Backend::says("good");
+    let gateway = gateway(&route(&backend));
+    gateway.rewrite("routes: [{pathh: /, backends: [http://localhost:1]}]");
+    gateway.signal("HUP");
+    eventually("the error is counted", || (gateway.metric("sluice_config_error") == Some(1.0)).then_some(()));
+    assert_eq!(gateway.get("/").text(), "good");
+    let shown = gateway.admin("/config").text();
+    assert!(shown.contains("did you mean"), "{shown}");
+    assert!(gateway.log().contains("pathh"));
+    gateway.rewrite(&route(&backend));
+    gateway.signal("HUP");
+    eventually("mended", || (gateway.metric("sluice_config_error") == Some(0.0)).then_some(()));
+    assert!(!gateway.admin("/config").text().contains("did you mean"));
+}
+
+#[test]
+fn listeners_come_and_go() {
+    let backend = Backend::says("x");
+    let gateway = gateway(&route(&backend));
+    let second = crate::lang::free_port();
+    let text = format!(
+        "listeners: [{{name: http, port: {}}}, {{name: two, port: {second}}}]\n{}",
+        gateway.port,
+        route(&backend)
+    );
+    std::fs::write(gateway.folder.join("sluice.yaml"), text).expect("written");
+    gateway.signal("HUP");
+    eventually("the second port", || Client::connect(second).ok());
+    assert_eq!(gateway.get("/").text(), "x");
+    gateway.rewrite(&route(&backend));
+    gateway.signal("HUP");
+    eventually("the second port closes", || Client::connect(second).is_err().then_some(()));
+    assert_eq!(gateway.get("/").text(), "x");
+}
+
+#[test]
+fn thousands_of_swaps_under_load_lose_and_misroute_nothing() {
+    let (a, b) = (Backend::says("a"), Backend::says("b"));
+    let file = |first: &Backend, turn: usize| {
+        format!(
+            "routes:\n  - {{path: /stays, backends: [{}]}}\n  - {{path: /turn, backends: [{}]}}\n  - {{path: /extra-{turn}, backends: [{}]}}\n",
+            a.url(),
+            first.url(),
+            b.url()
+        )
+    };
+    let gateway = Arc::new(gateway(&file(&a, 0)));
+    let stops = Arc::new(AtomicBool::new(false));
+    let clients: Vec<_> = (0..4)
+        .map(|_| {
+            let (gateway, stops) = (gateway.clone(), stops.clone());
+            std::thread::spawn(move || {
+                let mut client = Client::connect(gateway.port).expect("connected");
+                let mut count = 0;
+                while !stops.load(Ordering::Relaxed) {
+                    for (path, wanted) in [("/stays", "a"), ("/turn", "ab")] {
+                        client.send(format!("GET {path} HTTP/1.1\r\nHost: h\r\n\r\n").as_bytes()).expect("sent");
+                        let answer = client.read().expect("an answer");
+                        let text = answer.text();
+                        assert!(answer.status == 200 && wanted.contains(&text), "{path}: {} {text}", answer.status);
+                        count += 1;
+                    }
+                }
+                count
+            })
+        })
+        .collect();
+    let first = gateway.metric("sluice_snapshot_number").expect("a number");
+    for turn in 1..=1000 {
+        gateway.rewrite(&file(if turn % 2 == 0 { &a } else { &b }, turn));
+        gateway.signal("HUP");
+        // Not faster than they are taken: each is to be one swap.
+        eventually("the swap", || {
+            (gateway.metric("sluice_snapshot_number") >= Some(first + turn as f64)).then_some(())
+        });
+    }
+    stops.store(true, Ordering::Relaxed);
+    let count: usize = clients.into_iter().map(|client| client.join().expect("no request failed")).sum();
+    assert!(count > 1000, "only {count} requests ran meanwhile");
+}

@@ -17,6 +17,7 @@ pub mod holdoff;
 pub mod lease;
 pub mod manifest;
 mod newcomer;
+mod object;
 mod progress;
 pub mod status;
 mod status_writer;
@@ -207,7 +208,9 @@ impl Conductor {
                     if count == 0 {
                         return Err(ControllerError::TaskEnded("watch".to_owned()));
                     }
-                    batch.drain(..).for_each(|arrival| self.take(arrival));
+                    for arrival in batch.drain(..) {
+                        self.take(arrival);
+                    }
                 }
             }
         }
@@ -221,7 +224,9 @@ impl Conductor {
         let new: Vec<ObjectName> = seen.iter().filter(|name| self.world.route(name).is_none()).cloned().collect();
         let matter = self.world.apply(change);
         if was_complete {
-            new.into_iter().for_each(|name| self.newcomers.add(name, at));
+            for name in new {
+                self.newcomers.add(name, at);
+            }
         }
         for name in &seen {
             let Some(object) = self.world.route(name) else { continue };

@@ -174,7 +174,8 @@ fn message(verdict: &Verdict, worst: &Problem, more: usize) -> String {
     let told = match worst.effect {
         Effect::RuleOff if rules.written > 0 => format!("{}: {worst}", counted(rules.off, rules.written, "off")),
         Effect::NotServed if rules.written > 0 && rules.lost > 0 => {
-            format!("{}: {worst}", counted(rules.lost, rules.written, "not served everywhere"))
+            let what = if rules.lost == rules.nowhere { "not served" } else { "not served on all hosts" };
+            format!("{}: {worst}", counted(rules.lost, rules.written, what))
         }
         _ => worst.to_string(),
     };

@@ -38,7 +38,7 @@ const DEADLINE: Duration = Duration::from_secs(10);
 /// First wait after a failed write; doubles.
 const MIN_WAIT: Duration = Duration::from_millis(500);
 /// Last wait.
-const MAX_WAIT: Duration = Duration::from_secs(60);
+const MAX_WAIT: Duration = Duration::from_mins(1);
 /// A flip that others cause (a Service goes and comes) is written once it has lasted this long.
 const FLIP: Duration = Duration::from_secs(1);
 /// What is missing right after a change may only be late; see `newcomer`.

@@ -27,7 +27,7 @@ struct Rig {
     applied: newest::Sender<Applied>,
     offers: newest::Receiver<Option<Offer>>,
     board: Arc<Board>,
-    _loop: tokio::task::JoinHandle<Result<(), ControllerError>>,
+    _loop: JoinSet<Result<(), ControllerError>>,
 }
 
 impl Rig {
@@ -38,8 +38,8 @@ impl Rig {
         let board = Arc::new(Board::default());
         let world = World::waiting_for(ClassSettings::default(), watch::everything(&[]));
         let mut conductor = Conductor::new(world, offer_sender, Arc::clone(&board));
-        #[expect(clippy::disallowed_methods, reason = "ends with the test's runtime")]
-        let running = tokio::spawn(async move { conductor.conduct(receiver, applied_receiver).await });
+        let mut running = JoinSet::new();
+        running.spawn(async move { conductor.conduct(receiver, applied_receiver).await });
         Self { arrivals, applied, offers, board, _loop: running }
     }
 

@@ -38,7 +38,7 @@ const MIN_WAIT: Duration = Duration::from_millis(200);
 /// Last wait: a returning API server is found within this.
 const MAX_WAIT: Duration = Duration::from_secs(15);
 /// An error after such a quiet time begins again with the first wait.
-const FORGIVE_AFTER: Duration = Duration::from_secs(60);
+const FORGIVE_AFTER: Duration = Duration::from_mins(1);
 
 /// One change, and when it arrived.
 #[derive(Debug)]
@@ -220,8 +220,8 @@ impl Wait {
 /// Between a half and the whole.
 pub fn jittered(wait: Duration) -> Duration {
     use std::hash::{BuildHasher, RandomState};
-    let random = RandomState::new().hash_one(0_u8) % 1024;
-    wait / 2 + wait.mul_f64(random as f64 / 2048.0)
+    let random = u16::try_from(RandomState::new().hash_one(0_u8) % 1024).unwrap_or_default();
+    wait / 2 + wait * u32::from(random) / 2048
 }
 
 #[cfg(test)]

@@ -1,3 +1,5 @@
+//! The schema, walked: structural, bounded, each rule at its place; and the printed file is fresh.
+
 use super::*;
 
 const PRINTED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/crds/gatewayroutes.yaml");

@@ -1,3 +1,5 @@
+//! Verdicts and what an object would say about them.
+
 use super::*;
 use crate::controller::translate::RuleCounts;
 use crate::controller::world::ObjectName;

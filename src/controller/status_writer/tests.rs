@@ -1,3 +1,5 @@
+//! The board: what is written, in which order, and what is not written.
+
 use super::*;
 use crate::config::{Problem, Slug};
 use crate::controller::translate::RuleCounts;

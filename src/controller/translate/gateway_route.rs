@@ -14,10 +14,10 @@ use std::sync::Arc;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use super::nearest::nearest;
 use super::references::namespace_of;
 use super::services::{self, Found, ServicePort, Unusable};
 use crate::config::describe::{Scope, describe_endpoints, describe_routes, describe_settings, find_duplicates};
+use crate::config::nearest::nearest;
 use crate::config::spec::{ObjectSpec, RouteSpec, ServiceSpec, UpstreamSpec};
 use crate::config::{
     Action, Destination, Effect, HostPattern, Problem, Route, Slug, Source, UpstreamId, UpstreamSettings,
@@ -154,7 +154,7 @@ fn describe_spec(spec: &ObjectSpec, object: &RouteObject, world: &World) -> Part
         .filter_map(|(index, upstream)| describe_upstream(index, upstream, &mut scope, &mut problems))
         .collect();
     let duplicates = own_duplicates(&described.routes);
-    let rules = count_rules(&described.routes);
+    let rules = count_rules(routes, &described.routes);
     let with_host = described.routes.into_iter().enumerate().filter(|(_, route)| !route.hosts.is_empty());
     let routes_that_serve: Vec<PartRoute> = with_host
         .map(|(index, route)| PartRoute { uses: upstreams_of(&route), route: Arc::new(route), index })
@@ -200,19 +200,15 @@ fn own_duplicates(routes: &[Route]) -> Vec<OwnDuplicate> {
     own.collect()
 }
 
-fn count_rules(routes: &[Route]) -> PartRules {
-    let mut count = PartRules::default();
-    for route in routes {
-        for rule in &route.rules {
-            count.written += 1;
-            match &rule.action {
-                _ if route.hosts.is_empty() => count.off += 1,
-                Action::Broken => count.off += 1,
-                Action::Forward(targets) => {
-                    let has_missing = targets.iter().any(|target| target.to == Destination::Missing);
-                    count.partly += usize::from(has_missing);
-                }
-            }
+/// Whatever is written and does not send on is off: broken, or on a route without any usable host.
+fn count_rules(written: &[RouteSpec], routes: &[Route]) -> PartRules {
+    let written = written.iter().map(|route| route.rules.as_ref().map_or(1, Vec::len)).sum();
+    let mut count = PartRules { written, off: written, partly: 0 };
+    let rules = routes.iter().filter(|route| !route.hosts.is_empty()).flat_map(|route| &route.rules);
+    for rule in rules {
+        if let Action::Forward(targets) = &rule.action {
+            count.off -= 1;
+            count.partly += usize::from(targets.iter().any(|target| target.to == Destination::Missing));
         }
     }
     count

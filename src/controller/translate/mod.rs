@@ -15,7 +15,6 @@
 
 mod endpoints;
 mod gateway_route;
-mod nearest;
 mod ownership;
 mod references;
 mod services;

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use k8s_openapi::api::core::v1::{Service, ServicePort as PortEntry};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
-use super::nearest::nearest;
+use crate::config::nearest::nearest;
 use crate::config::spec::ServiceSpec;
 use crate::config::{Slug, UpstreamId};
 use crate::controller::world::{ObjectName, World};

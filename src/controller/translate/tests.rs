@@ -235,3 +235,24 @@ fn objects_of_other_classes_are_not_seen() {
     let translation = translate(&read_world(SHOP, class).unwrap());
     assert!(translation.gateway.routes.is_empty() && translation.verdicts.is_empty());
 }
+
+/// The Services are named in each example's comments; everything else has to be right.
+#[test]
+fn examples_lack_nothing_but_their_services() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("manifests/examples");
+    let mut examples = 0;
+    for file in std::fs::read_dir(folder).unwrap() {
+        let path = file.unwrap().path();
+        if path.extension().is_none_or(|ending| ending != "yaml") {
+            continue;
+        }
+        let world = read_world(&std::fs::read_to_string(&path).unwrap(), ClassSettings::default()).unwrap();
+        for verdict in translate(&world).verdicts {
+            examples += 1;
+            let others: Vec<_> =
+                verdict.problems.iter().filter(|problem| problem.slug != Slug::ServiceMissing).collect();
+            assert!(others.is_empty(), "{path:?}: {others:?}");
+        }
+    }
+    assert!(examples >= 4);
+}

@@ -71,7 +71,7 @@ pub enum AppError {
     Config(#[from] crate::config::file::LoadError),
     /// The cluster cannot be reached as it is set up.
     #[error("the controller ended")]
-    Controller(#[from] ControllerError),
+    Controller(#[source] Arc<ControllerError>),
     /// A port is taken, or not ours to take.
     #[error(transparent)]
     Listen(#[from] ListenError),
@@ -128,8 +128,7 @@ impl App {
         let published = Arc::new(Published::default());
         let of_registry = Arc::clone(&registry);
         metrics.watch_backends(Box::new(move || of_registry.backends()));
-        let (access_log, _writer) =
-            AccessLog::start(Box::new(std::io::stdout()), metrics.access_log_dropped.clone())?;
+        let (access_log, _writer) = AccessLog::start(Box::new(std::io::stdout()), metrics.access_log_dropped.clone())?;
         let shared = Shared {
             published: Arc::clone(&published),
             metrics: Arc::clone(&metrics),
@@ -214,8 +213,7 @@ impl App {
     }
 
     fn part_ended(&self, name: &str) -> AppError {
-        let why = self.failed.borrow().clone();
-        match why.and_then(Arc::into_inner) {
+        match self.failed.borrow().clone() {
             Some(error) => AppError::Controller(error),
             None => AppError::Ended(format!("the task {name}")),
         }

@@ -29,7 +29,12 @@ pub fn run(args: &Args) -> Result<ExitCode, CliError> {
                 super::print_problems(&loaded.warnings);
                 let gateway = &loaded.gateway;
                 let rules: usize = gateway.routes.iter().map(|route| route.rules.len()).sum();
-                println!("{}: right ({} listeners, {rules} rules, {} upstreams)", path.display(), gateway.listeners.len(), gateway.upstreams.len());
+                println!(
+                    "{}: right ({} listeners, {rules} rules, {} upstreams)",
+                    path.display(),
+                    gateway.listeners.len(),
+                    gateway.upstreams.len()
+                );
             }
             Err(LoadError::Wrong(problems)) => {
                 is_right = false;

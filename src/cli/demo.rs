@@ -34,7 +34,7 @@ const SERVERS: [(&str, u16); 3] = [("users-1", 9101), ("users-2", 9102), ("order
 ///
 /// # Errors
 /// If a port is taken.
-pub fn run(args: Args) -> Result<ExitCode, CliError> {
+pub fn run(args: &Args) -> Result<ExitCode, CliError> {
     super::start_logging(LogFormat::Text, "warn");
     let file = write_example()?;
     start_servers()?;

@@ -114,7 +114,8 @@ fn request(args: &Args) -> Result<Parts, CliError> {
     let mut builder = Request::builder().method(method).uri(target).header(header::HOST, authority);
     for line in &args.headers {
         let (name, value) = line.split_once(':').ok_or_else(|| usage(format!("{line:?} is not NAME: VALUE")))?;
-        let name = HeaderName::from_bytes(name.trim().as_bytes()).map_err(|_| usage(format!("{name:?} is no header name")))?;
+        let name =
+            HeaderName::from_bytes(name.trim().as_bytes()).map_err(|_| usage(format!("{name:?} is no header name")))?;
         let value = HeaderValue::from_str(value.trim()).map_err(|_| usage(format!("{value:?} is no header value")))?;
         if name == header::HOST {
             let replaced = builder.headers_mut().ok_or_else(|| usage("the URL cannot be used".into()))?;

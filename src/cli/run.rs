@@ -114,7 +114,8 @@ fn own_name() -> String {
     named.unwrap_or_else(|_| format!("sluice-{}", std::process::id()))
 }
 
-const WHAT_TO_DO: &str = "there is nothing to serve: this is no pod of a cluster, KUBECONFIG is not set, and no file was named
+const WHAT_TO_DO: &str =
+    "there is nothing to serve: this is no pod of a cluster, KUBECONFIG is not set, and no file was named
 
   serve a file:    sluice run --config sluice.yaml
   see it work:     sluice demo

@@ -320,6 +320,7 @@ impl Describer<'_> {
             self.out.upstreams.push(Upstream {
                 id: of_urls,
                 label: name.to_owned(),
+                is_of_urls: true,
                 endpoints: servers,
                 settings: UpstreamSettings::default(),
             });

@@ -15,6 +15,7 @@ use super::spec::FileSpec;
 const MAX_DEPTH: usize = 32;
 
 /// What may stand at one place. Bounds are inclusive.
+#[expect(missing_docs, reason = "each variant tells its fields")]
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Shape {
     /// Text, bounded in characters. Its form, in words, is the message of a rule that `describe` checks.

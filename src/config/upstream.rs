@@ -21,6 +21,8 @@ pub struct Upstream {
     pub id: UpstreamId,
     /// The `service` label in metrics and logs: the identity, or for URLs the route's name.
     pub label: String,
+    /// Whether it is made of the URLs of one rule: then its endpoints are known by their address alone.
+    pub is_of_urls: bool,
     /// In the order written; for Services ordered by address, so that equal input gives equal output.
     pub endpoints: Vec<Endpoint>,
     /// Knowledge about these servers.

@@ -150,6 +150,7 @@ impl Attempt<'_> {
         match self.answer(&mut transfer).await {
             Ok(head) => Ok(Tried::Answered(head, transfer)),
             Err(Failed::TimeUp(TimeUp::Request)) => Err(Refusal::RequestTimeout),
+            Err(Failed::TimeUp(TimeUp::Idle)) if transfer.awaits_client() => Err(Refusal::ClientTimeout),
             Err(Failed::TimeUp(TimeUp::Idle)) => Err(Refusal::UpstreamTimeout),
             Err(Failed::Transfer(error)) => {
                 let may_retry = !is_last && retry::is_stale_connection(&transfer, &error, &self.exchange.parts.method);

@@ -148,7 +148,7 @@ impl<P> HostTable<P> {
             .map(|(rule, plan)| Candidate { precedence: Precedence::of(&rule.matches), rule, plan })
             .collect();
         // Stable: where all keys are equal, source and position decide.
-        candidates.sort_by(|a, b| a.precedence.cmp(&b.precedence));
+        candidates.sort_by_key(|candidate| candidate.precedence);
         let mut table = Self { candidates, exact: FastMap::default(), prefixes: FastMap::default() };
         for (rank, candidate) in (0_u32..).zip(&table.candidates) {
             let (map, key) = match &candidate.rule.matches.path {

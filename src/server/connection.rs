@@ -105,7 +105,7 @@ pub async fn serve(stream: TcpStream, peer: SocketAddr, proxy: Rc<Proxy>, open: 
         async move { Ok::<_, std::convert::Infallible>(proxy.serve(request, peer).await.map(|body| busy.around(body))) }
     });
     let mut builder = http1::Builder::new();
-    builder.max_buf_size(MAX_HEAD_BYTES).header_read_timeout(None);
+    builder.max_header_size(MAX_HEAD_BYTES).max_buf_size(2 * MAX_HEAD_BYTES).header_read_timeout(None);
     let mut serving = std::pin::pin!(builder.serve_connection(io, service));
     let mut is_told = false;
     let result = poll_fn(|cx| {

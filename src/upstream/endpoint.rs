@@ -4,7 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
-use crate::config::{Endpoint, EndpointId, UpstreamId};
+use crate::config::{Endpoint, EndpointId, Upstream};
 
 /// What is known about an endpoint, whatever the settings around it. Shared by all workers.
 #[derive(Debug)]
@@ -28,7 +28,7 @@ pub enum Address {
 
 impl LiveEndpoint {
     /// Brings an endpoint to life.
-    pub fn new(upstream: &UpstreamId, described: &Endpoint) -> Self {
+    pub fn new(upstream: &Upstream, described: &Endpoint) -> Self {
         // Numbers are for pools only: unique in the process, never shown.
         static NEXT: AtomicU64 = AtomicU64::new(1);
         let address = match described.host.parse::<IpAddr>() {
@@ -36,9 +36,7 @@ impl LiveEndpoint {
             Err(_) => Address::Name(described.host.clone(), described.port),
         };
         let authority = described.authority();
-        // The URLs of a rule are known by their address; everything else by its upstream too.
-        let is_of_urls = upstream.as_str().starts_with("file/");
-        let label = if is_of_urls { authority } else { format!("{upstream}/{authority}") };
+        let label = if upstream.is_of_urls { authority } else { format!("{}/{authority}", upstream.id) };
         Self {
             id: described.id.clone(),
             number: NEXT.fetch_add(1, Ordering::Relaxed),

@@ -83,7 +83,8 @@ impl LiveUpstream {
         if Arc::ptr_eq(&old.described, described) && old.members.len() == described.endpoints.len() {
             return;
         }
-        let members: Vec<Member> = described.endpoints.iter().map(|endpoint| self.member(&old, endpoint)).collect();
+        let member = |endpoint| Self::member(&old, described, endpoint);
+        let members: Vec<Member> = described.endpoints.iter().map(member).collect();
         for gone in &old.members {
             if !members.iter().any(|member| Arc::ptr_eq(&member.endpoint, &gone.endpoint)) {
                 gone.endpoint.retire();
@@ -92,10 +93,10 @@ impl LiveUpstream {
         self.current.store(Arc::new(EndpointSet::new(Arc::clone(described), members)));
     }
 
-    fn member(&self, old: &EndpointSet, described: &Endpoint) -> Member {
+    fn member(old: &EndpointSet, upstream: &Upstream, described: &Endpoint) -> Member {
         let endpoint = match old.find(&described.id) {
             Some(known) => Arc::clone(known),
-            None => Arc::new(LiveEndpoint::new(&self.id, described)),
+            None => Arc::new(LiveEndpoint::new(upstream, described)),
         };
         Member { endpoint, weight: described.weight, state: described.state }
     }

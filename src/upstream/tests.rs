@@ -21,6 +21,7 @@ fn described(members: &[(&str, u32, EndpointState)]) -> Arc<Upstream> {
     Arc::new(Upstream {
         id: UpstreamId::new("shop/users:http"),
         label: "shop/users:http".into(),
+        is_of_urls: false,
         endpoints,
         settings: UpstreamSettings::default(),
     })

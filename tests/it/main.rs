@@ -3,6 +3,14 @@
 //! `lang` is the small language the tests are written in. Tests named `hNNN_...` prove that line of the list of
 //! bad inputs and faults.
 
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::disallowed_methods,
+    missing_docs,
+    reason = "in tests a panic is the way to fail, and threads may sleep"
+)]
+
 mod cli;
 mod client_faults;
 mod forwarding;

@@ -276,6 +276,7 @@ fn build(world: &World, from: UpstreamInput, earlier: Option<&Arc<Upstream>>) ->
     let upstream = Upstream {
         id: from.port.id.clone(),
         label: from.port.id.to_string(),
+        is_of_urls: false,
         endpoints: endpoints::endpoints(world, &from.port),
         settings: from.settings.clone(),
     };

@@ -33,7 +33,13 @@ fn gateway(routes: &[Arc<Route>]) -> Arc<Gateway> {
     let upstream = |route: &Arc<Route>| {
         let id = UpstreamId::new(format!("u{}", route.rules[0].name));
         let label = id.to_string();
-        Arc::new(Upstream { id, label, endpoints: Vec::new(), settings: UpstreamSettings::default() })
+        Arc::new(Upstream {
+            id,
+            label,
+            is_of_urls: false,
+            endpoints: Vec::new(),
+            settings: UpstreamSettings::default(),
+        })
     };
     let upstreams = routes.iter().map(upstream).collect();
     Arc::new(Gateway { routes: routes.to_vec(), upstreams, ..Gateway::default() })

@@ -103,6 +103,11 @@ impl<B> Transfer<B> {
         self.upload.written()
     }
 
+    /// Whether it is the client, not the server, that is waited for.
+    pub fn awaits_client(&self) -> bool {
+        !self.upload_failed && self.upload.awaits_client()
+    }
+
     /// Whether the response has been read to its end.
     pub fn is_end(&self) -> bool {
         matches!(self.download, Download::End)

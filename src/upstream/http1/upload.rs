@@ -81,6 +81,11 @@ impl<B> Upload<B> {
         self.body.is_none() && self.is_flushed()
     }
 
+    /// Whether it waits for the client: all that came has left, and more is to come.
+    pub fn awaits_client(&self) -> bool {
+        self.body.is_some() && self.is_flushed()
+    }
+
     fn is_flushed(&self) -> bool {
         self.head.is_empty() && self.gathered.is_empty() && self.large.is_empty()
     }

@@ -37,8 +37,6 @@ impl Seen {
 pub struct Connection {
     pub stream: BufReader<TcpStream>,
     seen: Arc<Mutex<Vec<Seen>>>,
-    /// How many came before it.
-    pub number: usize,
 }
 
 impl Connection {
@@ -115,8 +113,8 @@ impl Backend {
                 if stops.load(Ordering::Relaxed) {
                     return;
                 }
-                let number = connections.fetch_add(1, Ordering::Relaxed);
-                let connection = Connection { stream: BufReader::new(stream), seen: seen.clone(), number };
+                connections.fetch_add(1, Ordering::Relaxed);
+                let connection = Connection { stream: BufReader::new(stream), seen: seen.clone() };
                 let script = script.clone();
                 std::thread::spawn(move || drop(script(connection)));
             }

@@ -124,6 +124,7 @@ pub fn try_exchange(port: u16, request: &[u8]) -> io::Result<Answer> {
 
 /// One exchange on a connection of its own that has to succeed.
 pub fn exchange(port: u16, request: &[u8]) -> Answer {
-    try_exchange(port, request)
-        .unwrap_or_else(|error| panic!("no answer to {:?}: {error}", String::from_utf8_lossy(request)))
+    try_exchange(port, request).unwrap_or_else(|error| {
+        panic!("no answer to {:?}: {error}", String::from_utf8_lossy(&request[..request.len().min(300)]))
+    })
 }

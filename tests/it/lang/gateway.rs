@@ -57,7 +57,9 @@ pub fn start(folder: PathBuf, port: u16, arguments: &[&str]) -> Gateway {
         .arg("run")
         .arg("--config")
         .arg(folder.join("sluice.yaml"))
-        .args(["--admin", &format!("127.0.0.1:{admin}"), "--workers", "2", "--drain", "0s", "--drain-deadline", "10s"])
+        .args(["--admin", &format!("127.0.0.1:{admin}")])
+        // By environment, so that a test can say otherwise by argument.
+        .envs([("SLUICE_WORKERS", "2"), ("SLUICE_DRAIN", "0s"), ("SLUICE_DRAIN_DEADLINE", "10s")])
         .args(arguments)
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())

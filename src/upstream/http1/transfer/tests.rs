@@ -201,7 +201,7 @@ async fn trailers_pass() {
         .expect("written");
     let (_, data, trailers) = read_all(&mut transfer).await.expect("an answer");
     assert_eq!(data, b"a");
-    assert_eq!(trailers.expect("trailers").get("x-sum").map(|v| v.as_bytes()), Some(&b"1"[..]));
+    assert_eq!(trailers.expect("trailers").get("x-sum").map(http::HeaderValue::as_bytes), Some(&b"1"[..]));
 }
 
 #[tokio::test]

@@ -1,0 +1,3 @@
+module sluice.dev/tests/cluster/backend
+
+go 1.24

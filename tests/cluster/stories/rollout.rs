@@ -1,0 +1,93 @@
+//! Pods come and go under load, backends' and Sluice's own, and no request fails.
+
+use crate::command::{kubectl, try_get};
+use crate::fixture::Namespace;
+use crate::load::Load;
+use crate::sluice::{NAMESPACE, answers, everywhere, installed};
+use crate::wait::{SOON, eventually, holds};
+
+fn served(space: &Namespace, host: &str) -> String {
+    let address = installed();
+    space.route(
+        "shop",
+        &format!("    - {{hosts: [{host}], path: /, backends: [{{service: {{name: shop, port: http}}}}]}}"),
+    );
+    everywhere(&address, &format!("http://{host}/"), 200);
+    address
+}
+
+#[test]
+fn scaling_a_backend_up_and_down_fails_no_request() {
+    let space = Namespace::new("scale");
+    space.backend("shop", 1);
+    let address = served(&space, "scale.example.com");
+    let load = Load::start(&address, "scale.example.com", "/");
+    space.scale("shop", 5);
+    eventually("all five answer", SOON, || {
+        let pods = load.pods_of_next(200);
+        holds(pods.len() == 5, || format!("{pods:?}"))
+    });
+    space.scale("shop", 1);
+    space.settled("shop", 1);
+    let pods = load.pods_of_next(200);
+    assert_eq!(pods.len(), 1, "only the one that stayed answers: {pods:?}");
+    load.finish();
+}
+
+#[test]
+fn a_rolling_update_of_a_backend_fails_no_request() {
+    let space = Namespace::new("update");
+    space.backend("shop", 3);
+    let address = served(&space, "update.example.com");
+    let load = Load::start(&address, "update.example.com", "/");
+    let before = space.pods("shop").expect("pods");
+    kubectl(&["set", "env", "-n", &space.name, "deployment/shop", "VERSION=second"]);
+    space.rolled_out("shop");
+    space.settled("shop", 3);
+    let after = load.pods_of_next(300);
+    assert!(before.iter().all(|pod| !after.contains_key(pod)), "old pods answer no more: {before:?} {after:?}");
+    assert_eq!(after.len(), 3, "all new ones do: {after:?}");
+    assert_eq!(answers(&address, "http://update.example.com/", &[], 200).field("version"), "second");
+    load.finish();
+}
+
+#[test]
+fn deleting_a_pod_fails_no_request() {
+    let space = Namespace::new("delete");
+    space.backend("shop", 2);
+    let address = served(&space, "delete.example.com");
+    let load = Load::start(&address, "delete.example.com", "/");
+    for pod in space.pods("shop").expect("pods") {
+        kubectl(&["delete", "pod", "-n", &space.name, &pod]);
+        space.rolled_out("shop");
+        let pods = load.pods_of_next(100);
+        assert!(!pods.contains_key(&pod), "the deleted pod answers no more: {pods:?}");
+    }
+    load.finish();
+}
+
+#[test]
+fn a_rolling_restart_of_sluice_fails_no_request() {
+    let space = Namespace::new("restart");
+    space.backend("shop", 2);
+    let address = served(&space, "restart.example.com");
+    let before = pods_of_sluice().expect("pods");
+    assert_eq!(before.len(), 2, "two replicas: {before:?}");
+    let load = Load::start(&address, "restart.example.com", "/");
+    kubectl(&["rollout", "restart", "-n", NAMESPACE, "deployment/sluice"]);
+    kubectl(&["rollout", "status", "-n", NAMESPACE, "deployment/sluice", "--timeout=170s"]);
+    // Until the old ones are gone: their drain is what is tried here.
+    eventually("the old replicas' end", 2 * SOON, || {
+        let pods = pods_of_sluice()?;
+        let gone = pods.len() == 2 && before.iter().all(|pod| !pods.contains(pod));
+        holds(gone, || format!("{before:?} became {pods:?}"))
+    });
+    load.more(500);
+    load.finish();
+}
+
+fn pods_of_sluice() -> Result<Vec<String>, String> {
+    let list = try_get(&["pods", "-n", NAMESPACE])?;
+    let pods = list["items"].as_array().ok_or("no list")?;
+    Ok(pods.iter().filter_map(|pod| Some(pod["metadata"]["name"].as_str()?.to_owned())).collect())
+}

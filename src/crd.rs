@@ -239,7 +239,6 @@ fn conditions_schema(generator: &mut SchemaGenerator) -> Schema {
 }
 
 /// The structural schema of a whole object.
-#[expect(clippy::expect_used, reason = "what schemars writes these types read; a test builds it")]
 fn schema() -> api::JSONSchemaProps {
     let mut settings = schemars::generate::SchemaSettings::openapi3();
     settings.inline_subschemas = true;

@@ -7,7 +7,7 @@ gopackage_flags=(-trimpath -buildvcs=false)
 
 # tool or file -> Debian package
 needed=(
-  containerd:containerd runc:runc ctr:containerd buildah:buildah nft:nftables ip:iproute2
+  containerd:containerd runc:runc buildah:buildah nft:nftables ip:iproute2
   nsenter:util-linux curl:curl pgrep:procps
 )
 
@@ -82,6 +82,10 @@ build_all() {
   locate_all
   build "$kube" "Kubernetes $kubernetes_version (10 minutes of CPU time when nothing is cached)" build_kube
   build_helm_only
+  build_images
+}
+
+build_images() {
   build "$backend" "the backend" build_backend
   build "$backend_image" "the backend's image" pack_backend
   build "$pause_image" "the pause image" pack_pause

@@ -122,15 +122,17 @@ hold() {
   wait
 }
 
-# holder: its process id, seen from outside.
-holder() {
-  local pid
-  pid=$(pgrep -P "$(cat "$home/run/unshare" 2>/dev/null || echo 0)" 2>/dev/null) || fail "cluster $name is not up"
-  echo "$pid"
-}
+# holder: its process id, seen from outside. It is the one child of `unshare`; its command line is
+# looked at as well, since process ids come again.
+holder() { holder_if_up || fail "cluster $name is not up"; }
+holder_if_up() { [ -e "$home/run/unshare" ] && pgrep -f "/cluster hold\$" -P "$(cat "$home/run/unshare")"; }
 
 # inside COMMAND...: runs it in the cluster's namespaces.
-inside() { nsenter --target "$(holder)" --net --mount --pid -- "$@"; }
+inside() {
+  local pid
+  pid=$(holder) || return
+  nsenter --target "$pid" --net --mount --pid -- "$@"
+}
 
 # daemon NAME COMMAND...: starts it in the cluster's namespaces and groups; its output is NAME.log.
 daemon() {
@@ -167,7 +169,7 @@ space_remove() {
 # The space's namespaces as /proc names them, one a line; none when the holder is gone already.
 space_namespaces() {
   local pid
-  pid=$(pgrep -P "$(cat "$home/run/unshare" 2>/dev/null || echo 0)" 2>/dev/null) || return 0
+  pid=$(holder_if_up) || return 0
   readlink "/proc/$pid/ns/net" "/proc/$pid/ns/mnt" "/proc/$pid/ns/pid" || true
 }
 

@@ -3,7 +3,8 @@
 use crate::command::{apply, kubectl, try_get, try_kubectl};
 use crate::wait::{SOON, eventually, holds};
 
-/// A namespace that goes away with the story, and everything in it.
+/// A namespace that goes away with the story, and everything in it. A story that fails leaves it, so
+/// that one can see why; the next run of that story clears it away.
 pub struct Namespace {
     pub name: String,
 }
@@ -12,7 +13,8 @@ impl Namespace {
     /// Waits for the end of an earlier namespace of that name.
     pub fn new(story: &str) -> Self {
         let name = format!("story-{story}");
-        eventually("a fresh namespace", SOON, || try_kubectl(&["create", "namespace", &name]));
+        kubectl(&["delete", "namespace", &name, "--ignore-not-found", "--timeout=120s"]);
+        kubectl(&["create", "namespace", &name]);
         Self { name }
     }
 
@@ -105,6 +107,9 @@ spec:
 
 impl Drop for Namespace {
     fn drop(&mut self) {
+        if std::thread::panicking() {
+            return;
+        }
         // Not waited for: the next story has a namespace of its own.
         let _ = try_kubectl(&["delete", "namespace", &self.name, "--wait=false"]);
     }

@@ -56,14 +56,12 @@ fn everything() -> BTreeSet<String> {
     listed.lines().filter(ours).map(str::to_owned).collect()
 }
 
+/// Away with it and its namespace, so that what follows begins with a cluster that never knew it.
 fn uninstall() {
     if try_helm(&["status", "sluice", "-n", NAMESPACE]).is_ok() {
         helm(&["uninstall", "sluice", "-n", NAMESPACE]);
     }
-    eventually("the old pods' end", 2 * SOON, || {
-        let pods = try_kubectl(&["get", "pods", "-n", NAMESPACE, "-o", "name"])?;
-        holds(pods.is_empty(), || pods)
-    });
+    kubectl(&["delete", "namespace", NAMESPACE, "--ignore-not-found", "--timeout=120s"]);
 }
 
 #[test]

@@ -8,7 +8,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{JoinHandle, sleep, spawn};
 use std::time::{Duration, Instant};
 
@@ -92,7 +92,7 @@ impl Load {
         self.shared.stop.store(true, Ordering::Relaxed);
         for client in self.clients.drain(..) {
             if client.join().is_err() {
-                self.shared.fail("a client panicked".to_owned());
+                self.shared.fail("a client panicked");
             }
         }
     }
@@ -110,7 +110,7 @@ impl Shared {
         while !self.stop.load(Ordering::Relaxed) && self.begun.elapsed() < LONGEST {
             match self.ask_once(kept.take()) {
                 Ok(connection) => kept = Some(connection),
-                Err(cause) => self.fail(cause),
+                Err(cause) => self.fail(&cause),
             }
             sleep(PACE);
         }
@@ -132,20 +132,20 @@ impl Shared {
         Ok(connection)
     }
 
-    fn fail(&self, cause: String) {
+    fn fail(&self, cause: &str) {
         self.failed.fetch_add(1, Ordering::Relaxed);
-        let mut failures = self.failures.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        let mut failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
         if failures.len() < KEPT_FAILURES {
             failures.push(format!("after {:.3?}: {cause}", self.begun.elapsed()));
         }
     }
 
     fn counted(&self) -> std::sync::MutexGuard<'_, BTreeMap<String, u64>> {
-        self.pods.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+        self.pods.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn report(&self) -> String {
-        let failures = self.failures.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        let failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
         let (answered, failed) = (self.answered.load(Ordering::Relaxed), self.failed.load(Ordering::Relaxed));
         let spent = self.begun.elapsed();
         format!("{answered} answered, {failed} failed in {spent:.1?}; the first failures: {failures:#?}")

@@ -11,6 +11,14 @@
 //! `SLUICE_IMAGE` and `SLUICE_BACKEND_IMAGE` (images the cluster can get), `SLUICE_ADDRESS`
 //! (`host:port` at which Sluice's Service is reached from here; its ClusterIP when unset).
 
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::disallowed_methods,
+    missing_docs,
+    reason = "in a story a panic is the way to fail, and its threads may sleep"
+)]
+
 mod command;
 mod fixture;
 mod load;

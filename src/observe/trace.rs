@@ -22,15 +22,9 @@ impl Default for Ids {
 }
 
 impl Ids {
-    /// 32 hexadecimal digits.
-    pub fn request_id(&self) -> HeaderValue {
-        const DIGITS: &[u8; 16] = b"0123456789abcdef";
-        let mut text = [0_u8; 32];
-        let random = [self.next().to_be_bytes(), self.next().to_be_bytes()].concat();
-        for (pair, byte) in text.chunks_exact_mut(2).zip(random) {
-            pair.copy_from_slice(&[DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]]);
-        }
-        HeaderValue::from_bytes(&text).unwrap_or_else(|_| HeaderValue::from_static("0"))
+    /// A new one.
+    pub fn request_id(&self) -> RequestId {
+        RequestId::Made(u128::from(self.next()) << 64 | u128::from(self.next()))
     }
 
     /// splitmix64 (Steele, Lea, Flood 2014): every state once, well spread.
@@ -40,6 +34,31 @@ impl Ids {
         let mixed = (state ^ (state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
         mixed ^ (mixed >> 31)
+    }
+}
+
+/// The id of one request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RequestId {
+    /// The client's.
+    Given(HeaderValue),
+    /// Ours.
+    Made(u128),
+}
+
+impl RequestId {
+    /// As it is sent and logged: ours as 32 hexadecimal digits.
+    pub fn text<'b>(&'b self, buffer: &'b mut [u8; 32]) -> &'b [u8] {
+        const DIGITS: &[u8; 16] = b"0123456789abcdef";
+        match self {
+            Self::Given(value) => value.as_bytes(),
+            Self::Made(number) => {
+                for (pair, byte) in buffer.chunks_exact_mut(2).zip(number.to_be_bytes()) {
+                    pair.copy_from_slice(&[DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]]);
+                }
+                buffer
+            }
+        }
     }
 }
 
@@ -77,9 +96,11 @@ mod tests {
     fn ids_differ() {
         let ids = Ids::default();
         let first = ids.request_id();
-        assert!(is_request_id(&first) && first.len() == 32);
         assert_ne!(first, ids.request_id());
         assert_ne!(first, Ids::default().request_id());
+        let text = HeaderValue::from_bytes(first.text(&mut [0; 32])).expect("a value");
+        assert!(is_request_id(&text) && text.len() == 32);
+        assert_eq!(RequestId::Made(0xab).text(&mut [0; 32]), b"000000000000000000000000000000ab");
     }
 
     #[test]

@@ -3,7 +3,6 @@
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
-use std::time::Instant;
 
 use bytes::Bytes;
 use http::Response;
@@ -28,7 +27,7 @@ pub struct Answer<B> {
 
 impl<B> Answer<B> {
     /// The response for the client; the exchange settles with its last byte.
-    pub fn into_response(self, proxy: &Rc<Proxy>, mut exchange: Exchange) -> Response<ProxyBody<B>> {
+    pub fn into_response(self, proxy: &Rc<Proxy>, mut exchange: Box<Exchange>) -> Response<ProxyBody<B>> {
         exchange.status = self.head.status;
         exchange.reason = "";
         let mut streaming = Streaming {
@@ -68,7 +67,7 @@ struct Streaming<B> {
     clock: Clock,
     settings: UpstreamSettings,
     proxy: Rc<Proxy>,
-    exchange: Exchange,
+    exchange: Box<Exchange>,
 }
 
 /// The answer broke off: the client must not take it for whole.
@@ -78,8 +77,8 @@ pub struct BrokenOff(&'static str);
 
 impl<B> ProxyBody<B> {
     /// A text of ours.
-    pub fn fixed(text: String, exchange: Exchange) -> Self {
-        Self { kind: Kind::Fixed(text.into(), Box::new(exchange)) }
+    pub fn fixed(text: String, exchange: Box<Exchange>) -> Self {
+        Self { kind: Kind::Fixed(text.into(), exchange) }
     }
 }
 
@@ -91,7 +90,8 @@ impl<B> Streaming<B> {
         }
         let Some(connection) = self.transfer.take().and_then(|transfer| transfer.into_connection()) else { return };
         if let Some(load) = &self.exchange.load {
-            self.proxy.pool.put(load.endpoint(), connection, &self.settings, Instant::now());
+            let now = self.proxy.deadlines.now();
+            self.proxy.pool.put(load.endpoint(), connection, &self.settings, now);
         }
     }
 

@@ -4,21 +4,20 @@
 //! the client has gone. Its drop settles everything once: the count, the duration, the log line, the load of
 //! the endpoint.
 
-use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
-use http::{HeaderValue, StatusCode, request::Parts};
+use http::{StatusCode, request::Parts};
 
 use crate::observe::access_log::Entry;
 use crate::observe::metrics::ServiceMetrics;
-use crate::observe::trace;
+use crate::observe::trace::{self, RequestId};
 use crate::snapshot::Plan;
 use crate::upstream::Load;
 
-use super::Proxy;
 use super::refusal::Refusal;
+use super::{Client, Proxy};
 
 /// What is known about a request that is being answered.
 #[derive(Debug)]
@@ -26,10 +25,10 @@ pub struct Exchange {
     proxy: Rc<Proxy>,
     /// The request's head.
     pub parts: Parts,
-    /// Address of the client.
-    pub client: IpAddr,
+    /// Who asks.
+    pub client: Rc<Client>,
     /// Sent on as `X-Request-Id`.
-    pub request_id: HeaderValue,
+    pub request_id: RequestId,
     /// When the head had been read.
     pub started: Instant,
     /// Whether a log line is written.
@@ -55,7 +54,8 @@ const CLIENT_CLOSED: u16 = 499;
 
 impl Exchange {
     /// Begins. Until a status is set, the client counts as gone.
-    pub fn new(proxy: &Rc<Proxy>, parts: Parts, client: IpAddr, request_id: HeaderValue, started: Instant) -> Self {
+    pub fn new(proxy: &Rc<Proxy>, parts: Parts, client: Rc<Client>, started: Instant) -> Self {
+        let request_id = proxy.request_id(&parts.headers);
         Self {
             proxy: Rc::clone(proxy),
             parts,
@@ -87,7 +87,7 @@ impl Exchange {
         let began = SystemTime::now().checked_sub(elapsed).unwrap_or(SystemTime::UNIX_EPOCH);
         self.proxy.shared.access_log.log(&Entry {
             time: jiff::Timestamp::try_from(began).unwrap_or_default().to_string(),
-            client: self.client,
+            client: self.client.address,
             method: self.parts.method.as_str(),
             host: checked.as_ref().map_or("", |head| &head.host),
             path: checked.as_ref().map_or_else(|| self.parts.uri.path(), |head| &head.path),
@@ -99,7 +99,7 @@ impl Exchange {
             retries: self.retries,
             bytes: self.bytes,
             duration_ms: (elapsed.as_secs_f64() * 1e6).round() / 1e3,
-            request_id: self.request_id.to_str().unwrap_or_default(),
+            request_id: std::str::from_utf8(self.request_id.text(&mut [0; 32])).unwrap_or_default(),
             trace_id: trace_id.unwrap_or_default(),
         });
     }

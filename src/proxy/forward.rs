@@ -1,5 +1,6 @@
 //! Sends a request to a server: picks, connects, tries again where that is safe, waits for the head.
 
+use std::borrow::Cow;
 use std::future::poll_fn;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -11,15 +12,15 @@ use http::header;
 use http_body::Body;
 
 use crate::config::Timeouts;
-use crate::snapshot::PlanTarget;
 use crate::upstream::connect::connect;
-use crate::upstream::deadline::Deadline;
+use crate::upstream::deadline::{Deadline, Deadlines, TICK};
 use crate::upstream::http1::encode::HeadWriter;
 use crate::upstream::http1::{Connection, ResponseHead, Transfer, TransferError, UploadFraming};
-use crate::upstream::{EndpointSet, LiveEndpoint, LiveUpstream};
+use crate::upstream::{EndpointSet, LiveEndpoint};
 
 use super::body::Answer;
 use super::exchange::Exchange;
+use super::head::Checked;
 use super::refusal::Refusal;
 use super::{Proxy, Routed, hop, retry};
 
@@ -27,6 +28,7 @@ use super::{Proxy, Routed, hop, retry};
 #[derive(Debug)]
 pub struct Clock {
     deadline: Deadline,
+    ticks: Rc<Deadlines>,
     idle: Duration,
     /// When the whole exchange must be over.
     ends: Option<Instant>,
@@ -47,18 +49,19 @@ impl Clock {
     fn new(proxy: &Proxy, timeouts: &Timeouts, started: Instant) -> Self {
         Self {
             deadline: Deadline::new(proxy.deadlines()),
+            ticks: Rc::clone(proxy.deadlines()),
             idle: timeouts.idle,
             ends: (!timeouts.request.is_zero()).then(|| started + timeouts.request),
-            moved: (0, started),
+            moved: (0, proxy.deadlines().now()),
         }
     }
 
     /// Ready when time is up. `progress` grows with each byte.
     pub fn poll(&mut self, cx: &std::task::Context<'_>, progress: u64) -> Poll<TimeUp> {
         if progress != self.moved.0 {
-            self.moved = (progress, Instant::now());
+            self.moved = (progress, self.ticks.now());
         }
-        let idle_ends = (!self.idle.is_zero()).then(|| self.moved.1 + self.idle);
+        let idle_ends = (!self.idle.is_zero()).then(|| self.moved.1 + self.idle + TICK);
         let (at, which) = match (idle_ends, self.ends) {
             (Some(idle), Some(ends)) if ends <= idle => (ends, TimeUp::Request),
             (Some(idle), _) => (idle, TimeUp::Idle),
@@ -82,12 +85,10 @@ pub async fn forward<B>(
 where
     B: Body<Data = Bytes> + Unpin,
 {
-    let upstream = choose_upstream(&routed)?;
-    exchange.service = Some(Arc::clone(upstream.metrics()));
+    let Routed { upstream, head, framing } = routed;
     let set = upstream.current();
-    let framing = framing_of(&body, &exchange.parts.headers);
-    let head = write_head(exchange, &routed, framing);
-    let clock = Clock::new(proxy, &routed.plan.rule.timeouts, exchange.started);
+    let timeouts = exchange.plan.as_ref().map(|plan| plan.rule.timeouts).unwrap_or_default();
+    let clock = Clock::new(proxy, &timeouts, exchange.started);
     let mut attempt = Attempt { proxy, exchange, set: &set, clock, tried: Vec::new(), may_use_idle: true };
     let mut body = Some(body);
     loop {
@@ -102,13 +103,6 @@ where
                 proxy.shared.metrics.retries.inc();
             }
         }
-    }
-}
-
-fn choose_upstream(routed: &Routed) -> Result<Arc<LiveUpstream>, Refusal> {
-    match routed.plan.split.as_ref().ok_or(Refusal::RuleOff)?.next() {
-        Some(PlanTarget::Upstream(upstream)) => Ok(Arc::clone(upstream)),
-        Some(PlanTarget::Missing) | None => Err(Refusal::BackendMissing),
     }
 }
 
@@ -167,7 +161,7 @@ impl Attempt<'_> {
     /// An idle connection, or a new one.
     async fn connection(&mut self, endpoint: &Arc<LiveEndpoint>) -> Result<Connection, Refusal> {
         if self.may_use_idle
-            && let Some(idle) = self.proxy.pool.take(endpoint, Instant::now())
+            && let Some(idle) = self.proxy.pool.take(endpoint, self.clock.ticks.now())
         {
             return Ok(idle);
         }
@@ -211,7 +205,7 @@ fn refusal_of(error: &TransferError) -> Refusal {
 }
 
 /// The framing the client used: a body of unknown length stays one, an announced empty body stays announced.
-fn framing_of<B: Body>(body: &B, headers: &http::HeaderMap) -> UploadFraming {
+pub fn framing_of<B: Body>(body: &B, headers: &http::HeaderMap) -> UploadFraming {
     if body.is_end_stream() {
         return if headers.contains_key(header::CONTENT_LENGTH) {
             UploadFraming::Length(0)
@@ -226,29 +220,22 @@ fn framing_of<B: Body>(body: &B, headers: &http::HeaderMap) -> UploadFraming {
 }
 
 /// The head as it is sent to whichever server answers.
-fn write_head(exchange: &Exchange, routed: &Routed, framing: UploadFraming) -> Bytes {
+pub fn write_head(exchange: &Exchange, checked: &Checked<'_>, framing: UploadFraming) -> Bytes {
     let parts = &exchange.parts;
-    let mut writer = HeadWriter::new(&parts.method, &routed.target, 1024);
-    let host = match routed.port {
-        Some(port) if port != 80 => format!("{}:{port}", routed.host),
-        _ => routed.host.clone(),
+    let target = match checked.query {
+        None => Cow::Borrowed(checked.path.as_ref()),
+        Some(query) => Cow::Owned([checked.path.as_ref(), "?", query].concat()),
+    };
+    let mut writer = HeadWriter::new(&parts.method, &target, 1024);
+    let host = match checked.port {
+        Some(port) if port != 80 => Cow::Owned(format!("{}:{port}", checked.host)),
+        _ => Cow::Borrowed(checked.host.as_ref()),
     };
     writer.line("host", host.as_bytes());
     hop::write_end_to_end(&parts.headers, &mut writer);
-    let mut client = [0_u8; 48];
-    writer.line("x-forwarded-for", display(&exchange.client, &mut client));
+    writer.line("x-forwarded-for", exchange.client.text.as_bytes());
     writer.line("x-forwarded-proto", b"http");
     writer.line("x-forwarded-host", host.as_bytes());
-    writer.line("x-request-id", exchange.request_id.as_bytes());
+    writer.line("x-request-id", exchange.request_id.text(&mut [0; 32]));
     writer.finish(framing)
-}
-
-/// An address as text, without an allocation. 48 bytes hold the longest.
-fn display<'b>(address: &std::net::IpAddr, buffer: &'b mut [u8; 48]) -> &'b [u8] {
-    use std::io::Write;
-    let mut rest = &mut buffer[..];
-    // Cannot fail: the longest address has 45 characters.
-    let _ = write!(rest, "{address}");
-    let left = rest.len();
-    &buffer[..48 - left]
 }

@@ -35,14 +35,6 @@ impl<'a> Checked<'a> {
     pub fn as_router_head(&'a self, parts: &'a Parts) -> Head<'a> {
         Head { host: &self.host, path: &self.path, method: &parts.method, headers: &parts.headers }
     }
-
-    /// Path and query as they are sent on.
-    pub fn target(&self) -> String {
-        match self.query {
-            None => self.path.as_ref().to_owned(),
-            Some(query) => [self.path.as_ref(), "?", query].concat(),
-        }
-    }
 }
 
 /// Checks a request head.

@@ -28,6 +28,15 @@ const HOP_BY_HOP: [HeaderName; 12] = [
     HeaderName::from_static("http2-settings"),
 ];
 
+/// Never passed back to clients.
+const RESPONSE_HOP_BY_HOP: [HeaderName; 5] = [
+    header::TRANSFER_ENCODING,
+    HeaderName::from_static("keep-alive"),
+    HeaderName::from_static("proxy-connection"),
+    header::TE,
+    header::UPGRADE,
+];
+
 /// What only we say to servers.
 const OURS: [&str; 8] = [
     "x-forwarded-for",
@@ -68,8 +77,11 @@ pub fn strip_response(headers: &mut HeaderMap) {
         }
         headers.remove(header::CONNECTION);
     }
-    for name in ["keep-alive", "proxy-connection", "te", "transfer-encoding", "upgrade"] {
-        headers.remove(name);
+    // Most answers have none of them: looking at all names costs less than removing each.
+    if headers.keys().any(|name| RESPONSE_HOP_BY_HOP.contains(name)) {
+        for name in RESPONSE_HOP_BY_HOP {
+            headers.remove(name);
+        }
     }
 }
 

@@ -19,7 +19,7 @@ pub mod hop;
 pub mod refusal;
 pub mod retry;
 
-use std::net::SocketAddr;
+use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -31,10 +31,12 @@ use http::{HeaderValue, Request, Response, header};
 use crate::config::AccessLogFormat;
 use crate::observe::access_log::AccessLog;
 use crate::observe::metrics::{Metrics, NO_SERVICE, ServiceMetrics};
-use crate::observe::trace::Ids;
+use crate::observe::trace::{Ids, RequestId};
 use crate::router::Decision;
-use crate::snapshot::{Plan, Published, Snapshot};
+use crate::snapshot::{PlanTarget, Published, Snapshot};
+use crate::upstream::LiveUpstream;
 use crate::upstream::deadline::Deadlines;
+use crate::upstream::http1::UploadFraming;
 use crate::upstream::pool::Pool;
 
 use body::ProxyBody;
@@ -95,26 +97,21 @@ impl Proxy {
     }
 
     /// Answers a request. Never fails: what cannot be answered by a server is refused with a reason.
-    pub async fn serve<B>(self: Rc<Self>, request: Request<B>, client: SocketAddr) -> Response<ProxyBody<B>>
+    pub async fn serve<B>(self: Rc<Self>, request: Request<B>, client: Rc<Client>) -> Response<ProxyBody<B>>
     where
         B: http_body::Body<Data = Bytes> + Unpin,
     {
         let started = Instant::now();
         let snapshot = self.shared.published.load();
         let (parts, body) = request.into_parts();
-        let request_id = self.request_id(&parts.headers);
-        let route = route(&snapshot, &parts);
-        let mut exchange = Exchange::new(&self, parts, client.ip(), request_id, started);
+        let mut exchange = Box::new(Exchange::new(&self, parts, client, started));
         exchange.is_logged = snapshot.gateway.access_log == AccessLogFormat::Json;
-        let mut response = match route {
+        let mut response = match route(&snapshot, &mut exchange, &body) {
             Err(refusal) => refuse(exchange, refusal),
-            Ok(routed) => {
-                exchange.plan = Some(Arc::clone(&routed.plan));
-                match forward::forward(&self, &mut exchange, routed, body).await {
-                    Ok(answer) => answer.into_response(&self, exchange),
-                    Err(refusal) => refuse(exchange, refusal),
-                }
-            }
+            Ok(routed) => match forward::forward(&self, &mut exchange, routed, body).await {
+                Ok(answer) => answer.into_response(&self, exchange),
+                Err(refusal) => refuse(exchange, refusal),
+            },
         };
         if self.shared.is_draining.load(Ordering::Relaxed) {
             response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
@@ -123,11 +120,28 @@ impl Proxy {
     }
 
     /// The client's, if it is one, else a new one.
-    fn request_id(&self, headers: &http::HeaderMap) -> HeaderValue {
+    fn request_id(&self, headers: &http::HeaderMap) -> RequestId {
         match headers.get(&hop::X_REQUEST_ID) {
-            Some(value) if crate::observe::trace::is_request_id(value) => value.clone(),
+            Some(value) if crate::observe::trace::is_request_id(value) => RequestId::Given(value.clone()),
             _ => self.ids.request_id(),
         }
+    }
+}
+
+/// Who asks: made once for a connection.
+#[derive(Debug)]
+pub struct Client {
+    /// IPv4 addresses as such, also where they came in by an IPv6 socket.
+    pub address: IpAddr,
+    /// The address as text.
+    pub text: String,
+}
+
+impl Client {
+    /// From the address of its socket.
+    pub fn new(address: IpAddr) -> Self {
+        let address = address.to_canonical();
+        Self { address, text: address.to_string() }
     }
 }
 
@@ -144,29 +158,35 @@ impl Drop for ClientConnection {
 /// What was decided about a request.
 #[derive(Debug)]
 pub struct Routed {
-    /// The rule that answers.
-    pub plan: Arc<Plan>,
-    /// Normalised host, without port.
-    pub host: String,
-    /// Port written with the host.
-    pub port: Option<u16>,
-    /// Normalised path with the query as it came.
-    pub target: String,
+    /// Where it goes.
+    pub upstream: Arc<LiveUpstream>,
+    /// The head as it is sent to whichever server answers.
+    pub head: Bytes,
+    /// How its body is framed.
+    pub framing: UploadFraming,
 }
 
-fn route(snapshot: &Snapshot, parts: &http::request::Parts) -> Result<Routed, Refusal> {
-    let checked = head::check(parts)?;
-    match snapshot.table.decide(&checked.as_router_head(parts)) {
-        Decision::NoHost => Err(Refusal::NoHost),
-        Decision::NoRoute => Err(Refusal::NoRoute),
-        Decision::Rule(candidate) => {
-            let plan = Arc::clone(&candidate.plan);
-            Ok(Routed { plan, target: checked.target(), port: checked.port, host: checked.host.into_owned() })
-        }
-    }
+/// Decides, and writes the head for the server while the client's is still at hand: nothing of it is copied
+/// but into that.
+fn route<B: http_body::Body>(snapshot: &Snapshot, exchange: &mut Exchange, body: &B) -> Result<Routed, Refusal> {
+    let checked = head::check(&exchange.parts)?;
+    let plan = match snapshot.table.decide(&checked.as_router_head(&exchange.parts)) {
+        Decision::NoHost => return Err(Refusal::NoHost),
+        Decision::NoRoute => return Err(Refusal::NoRoute),
+        Decision::Rule(candidate) => &candidate.plan,
+    };
+    exchange.plan = Some(Arc::clone(plan));
+    let upstream = match plan.split.as_ref().ok_or(Refusal::RuleOff)?.next() {
+        Some(PlanTarget::Upstream(upstream)) => Arc::clone(upstream),
+        Some(PlanTarget::Missing) | None => return Err(Refusal::BackendMissing),
+    };
+    let framing = forward::framing_of(body, &exchange.parts.headers);
+    let head = forward::write_head(exchange, &checked, framing);
+    exchange.service = Some(Arc::clone(upstream.metrics()));
+    Ok(Routed { upstream, head, framing })
 }
 
-fn refuse<B>(mut exchange: Exchange, refusal: Refusal) -> Response<ProxyBody<B>> {
+fn refuse<B>(mut exchange: Box<Exchange>, refusal: Refusal) -> Response<ProxyBody<B>> {
     let response = refusal.response();
     exchange.refuse(refusal, response.status());
     let (parts, text) = response.into_parts();

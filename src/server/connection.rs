@@ -25,8 +25,8 @@ use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 
-use crate::proxy::Proxy;
-use crate::upstream::deadline::Deadline;
+use crate::proxy::{Client, Proxy};
+use crate::upstream::deadline::{Deadline, Deadlines, TICK};
 
 /// 75 s: above the usual 60 s of load balancers, so that they close first and never meet our close.
 pub const KEEP_ALIVE: Duration = Duration::from_secs(75);
@@ -96,13 +96,14 @@ pub async fn serve(stream: TcpStream, peer: SocketAddr, proxy: Rc<Proxy>, open: 
         return;
     }
     let gauge = proxy.count_client_connection();
-    let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
+    let client = Rc::new(Client::new(peer.ip()));
     let running = Rc::new(Cell::new(0_u32));
     let io = ClientIo::new(stream, &proxy, Rc::clone(&running));
     let service = service_fn(move |request: Request<Incoming>| {
         let proxy = Rc::clone(&proxy);
+        let client = Rc::clone(&client);
         let busy = Busy::begin(&running);
-        async move { Ok::<_, std::convert::Infallible>(proxy.serve(request, peer).await.map(|body| busy.around(body))) }
+        async move { Ok::<_, std::convert::Infallible>(proxy.serve(request, client).await.map(|body| busy.around(body))) }
     });
     let mut builder = http1::Builder::new();
     builder.max_header_size(MAX_HEAD_BYTES).max_buf_size(2 * MAX_HEAD_BYTES).header_read_timeout(None);
@@ -174,6 +175,7 @@ impl<B: http_body::Body + Unpin> http_body::Body for BusyBody<B> {
 /// A client's socket with time limits.
 struct ClientIo {
     inner: TokioIo<TcpStream>,
+    clock: Rc<Deadlines>,
     /// Exchanges running on the connection.
     running: Rc<Cell<u32>>,
     reading: Deadline,
@@ -194,6 +196,7 @@ impl ClientIo {
     fn new(stream: TcpStream, proxy: &Proxy, running: Rc<Cell<u32>>) -> Self {
         Self {
             inner: TokioIo::new(stream),
+            clock: Rc::clone(proxy.deadlines()),
             running,
             reading: Deadline::new(proxy.deadlines()),
             waiting: None,
@@ -208,9 +211,10 @@ impl ClientIo {
             self.waiting = None;
             return Poll::Pending;
         }
-        let waiting = *self.waiting.get_or_insert_with(|| Waiting { since: Instant::now(), has_begun: false });
+        let now = self.clock.now();
+        let waiting = *self.waiting.get_or_insert(Waiting { since: now, has_begun: false });
         let limit = if waiting.has_begun { HEAD_TIME } else { KEEP_ALIVE };
-        match self.reading.poll(cx, waiting.since + limit) {
+        match self.reading.poll(cx, waiting.since + limit + TICK) {
             Poll::Pending => Poll::Pending,
             Poll::Ready(()) => {
                 if waiting.has_begun {
@@ -224,10 +228,10 @@ impl ClientIo {
 
     fn note_bytes(&mut self) {
         match &mut self.waiting {
-            Some(waiting) if !waiting.has_begun => *waiting = Waiting { since: Instant::now(), has_begun: true },
+            Some(waiting) if !waiting.has_begun => *waiting = Waiting { since: self.clock.now(), has_begun: true },
             // The first bytes of a connection come before anybody waited.
             None if self.running.get() == 0 => {
-                self.waiting = Some(Waiting { since: Instant::now(), has_begun: true });
+                self.waiting = Some(Waiting { since: self.clock.now(), has_begun: true });
             }
             _ => {}
         }
@@ -238,9 +242,23 @@ impl ClientIo {
             self.stalled = None;
             return result;
         }
-        let since = *self.stalled.get_or_insert_with(Instant::now);
-        self.writing.poll(cx, since + WRITE_IDLE).map(|()| Err(io::ErrorKind::TimedOut.into()))
+        let now = self.clock.now();
+        let since = *self.stalled.get_or_insert(now);
+        self.writing.poll(cx, since + WRITE_IDLE + TICK).map(|()| Err(io::ErrorKind::TimedOut.into()))
     }
+}
+
+/// Up to here a copy costs less than what the kernel does more for a gathering write.
+const GATHER_BYTES: usize = 2048;
+
+/// All parts in one, if they are small.
+fn gather<'b>(parts: &[io::IoSlice<'_>], buffer: &'b mut [u8; GATHER_BYTES]) -> Option<&'b [u8]> {
+    let mut filled = 0;
+    for part in parts {
+        buffer.get_mut(filled..filled + part.len())?.copy_from_slice(part);
+        filled += part.len();
+    }
+    buffer.get(..filled)
 }
 
 /// What a client is told that did not finish its head in time.
@@ -270,7 +288,10 @@ impl Write for ClientIo {
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let result = Pin::new(&mut self.inner).poll_write_vectored(cx, bufs);
+        let result = match gather(bufs, &mut [0; GATHER_BYTES]) {
+            Some(gathered) => Pin::new(&mut self.inner).poll_write(cx, gathered),
+            None => Pin::new(&mut self.inner).poll_write_vectored(cx, bufs),
+        };
         self.check_stall(cx, result)
     }
 

@@ -4,8 +4,11 @@
 //! exchange leaves its deadline and waker in a slot; once in [`TICK`] the worker looks through the slots and
 //! wakes those whose time is over. So a deadline is met at most one tick late, which is enough for bounds of
 //! seconds, and the cost of a request is one slot taken and given back.
+//!
+//! The same ticks are a clock ([`Deadlines::now`]) for everything that need not know the time better than to a
+//! tick. It never runs ahead; what is reckoned from it gets one tick on top, so that no bound is met too early.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
@@ -14,9 +17,16 @@ use std::time::{Duration, Instant};
 pub const TICK: Duration = Duration::from_millis(100);
 
 /// All deadlines of a worker.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Deadlines {
     slots: RefCell<Slots>,
+    now: Cell<Instant>,
+}
+
+impl Default for Deadlines {
+    fn default() -> Self {
+        Self { slots: RefCell::default(), now: Cell::new(Instant::now()) }
+    }
 }
 
 #[derive(Debug, Default)]
@@ -32,8 +42,19 @@ struct Waiting {
 }
 
 impl Deadlines {
+    /// The time at the last tick.
+    pub fn now(&self) -> Instant {
+        self.now.get()
+    }
+
+    /// When `wait` from now is over for certain.
+    pub fn after(&self, wait: Duration) -> Instant {
+        self.now.get() + wait + TICK
+    }
+
     /// Wakes those whose time is over.
     pub fn tick(&self, now: Instant) {
+        self.now.set(now);
         // Wakers may run code of others; none of it comes back here, but the borrow ends first all the same.
         let due: Vec<Waker> = {
             let slots = self.slots.borrow();
@@ -64,7 +85,7 @@ impl Deadline {
 
     /// Ready once `at` has passed; else the task is woken at about that time.
     pub fn poll(&mut self, cx: &Context<'_>, at: Instant) -> Poll<()> {
-        if Instant::now() >= at {
+        if self.all.now() >= at {
             return Poll::Ready(());
         }
         let mut slots = self.all.slots.borrow_mut();
@@ -126,7 +147,7 @@ mod tests {
         let counter = Arc::new(Counter::default());
         let waker = Waker::from(Arc::clone(&counter));
         let cx = Context::from_waker(&waker);
-        let now = Instant::now();
+        let now = all.now();
         let (mut soon, mut late) = (Deadline::new(&all), Deadline::new(&all));
         assert!(soon.poll(&cx, now + Duration::from_secs(5)).is_pending());
         assert!(late.poll(&cx, now + Duration::from_secs(50)).is_pending());

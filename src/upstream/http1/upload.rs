@@ -188,9 +188,14 @@ impl<B: Body<Data = Bytes> + Unpin> Upload<B> {
 
     fn poll_write(&mut self, stream: &mut TcpStream, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         while !self.is_flushed() {
-            let parts = [IoSlice::new(&self.head), IoSlice::new(&self.gathered), IoSlice::new(&self.large)];
-            let count = if self.gathered.is_empty() && self.large.is_empty() { 1 } else { 3 };
-            let sent = ready!(Pin::new(&mut *stream).poll_write_vectored(cx, &parts[..count]))?;
+            let stream = Pin::new(&mut *stream);
+            // One part is the common case, and a plain write is cheaper for the kernel than a gathering one.
+            let sent = if self.gathered.is_empty() && self.large.is_empty() {
+                ready!(stream.poll_write(cx, &self.head))?
+            } else {
+                let parts = [IoSlice::new(&self.head), IoSlice::new(&self.gathered), IoSlice::new(&self.large)];
+                ready!(stream.poll_write_vectored(cx, &parts))?
+            };
             if sent == 0 {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
             }

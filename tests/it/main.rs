@@ -13,6 +13,7 @@
 
 mod cli;
 mod client_faults;
+mod documents;
 mod forwarding;
 mod house;
 mod lang;

@@ -118,6 +118,8 @@ struct App {
     failed: watch::Receiver<Option<Arc<ControllerError>>>,
     reload: Arc<tokio::sync::Notify>,
     tasks: Tasks,
+    /// From the moment it was told to end.
+    retire: CancellationToken,
     stop: CancellationToken,
 }
 
@@ -154,6 +156,7 @@ impl App {
             failed,
             reload: Arc::default(),
             tasks: Tasks::default(),
+            retire: CancellationToken::new(),
             stop: CancellationToken::new(),
         };
         app.start_admin().await?;
@@ -180,10 +183,11 @@ impl App {
                 self.tasks.spawn("reload", reloader.watch(Arc::clone(&self.reload), self.stop.clone()));
             }
             Source::Cluster(cluster) => {
-                let (cluster, applied, stop) = (cluster.clone(), self.applied.subscribe(), self.stop.clone());
+                let (cluster, applied) = (cluster.clone(), self.applied.subscribe());
+                let (retire, stop) = (self.retire.clone(), self.stop.clone());
                 self.tasks.spawn("controller", async move {
                     let result = match controller::client().await {
-                        Ok(client) => controller::run(cluster, client, offers, applied, stop).await,
+                        Ok(client) => controller::run(cluster, client, offers, applied, retire, stop).await,
                         Err(error) => Err(error),
                     };
                     if let Err(error) = result {
@@ -244,6 +248,7 @@ impl App {
         let began = tokio::time::Instant::now();
         tracing::info!(accepting_seconds = accepting.as_secs_f64(), "told to end");
         self.admin.is_ready.store(false, Ordering::Relaxed);
+        self.retire.cancel();
         self.server.enter(Phase::Announcing);
         loop {
             tokio::select! {

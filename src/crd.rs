@@ -8,6 +8,8 @@
 //! Always holds: the schema is structural, has no defaults (a default frozen into an object would hide
 //! later ones), and stays far below the 256 KiB above which `kubectl apply` fails.
 
+mod later;
+
 use std::borrow::Cow;
 
 use k8s_openapi::NamespaceResourceScope;
@@ -89,16 +91,13 @@ pub struct GatewayRouteStatus {
     /// Made for columns, which can show one value only.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub summary: Option<Summary>,
-    /// What is wrong, worst first.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    /// What is wrong, worst first. Written also when empty, so that what another class wrote does not stay.
     #[schemars(length(max = 16))]
     pub problems: Vec<ProblemStatus>,
     /// What lost against another object, and against which.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16))]
     pub conflicts: Vec<ConflictStatus>,
     /// Where clients reach it.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16))]
     pub addresses: Vec<String>,
 }
@@ -239,6 +238,7 @@ fn conditions_schema(generator: &mut SchemaGenerator) -> Schema {
 }
 
 /// The structural schema of a whole object.
+#[expect(clippy::expect_used, reason = "no input reaches this: it fails for nobody or for everybody, in a test")]
 fn schema() -> api::JSONSchemaProps {
     let mut settings = schemars::generate::SchemaSettings::openapi3();
     settings.inline_subschemas = true;
@@ -248,6 +248,9 @@ fn schema() -> api::JSONSchemaProps {
     kube::core::schema::StructuralSchemaRewriter.transform(&mut root);
     Tidy.transform(&mut root);
     let mut value = root.to_value();
+    if let Some(spec) = value.pointer_mut("/properties/spec") {
+        later::refuse("spec", spec);
+    }
     if let Some(root) = value.as_object_mut() {
         // The API server knows `metadata` by itself.
         root.insert("required".to_owned(), json!(["spec"]));

@@ -91,7 +91,7 @@ pub fn describe_placed_routes<'s>(
     specs: impl Iterator<Item = (String, &'s RouteSpec)>,
     scope: &mut dyn Scope,
 ) -> Described {
-    let mut describer = Describer { scope, out: Described::default() };
+    let mut describer = Describer { scope, out: Described::default(), identities: BTreeMap::new() };
     let mut names = BTreeMap::new();
     for (at, spec) in specs {
         let route = describer.route(spec, &at, &mut names);
@@ -103,6 +103,8 @@ pub fn describe_placed_routes<'s>(
 struct Describer<'a> {
     scope: &'a mut dyn Scope,
     out: Described,
+    /// Where each identity that was given by a name stands: two rules of one identity would share their servers.
+    identities: BTreeMap<String, String>,
 }
 
 impl Describer<'_> {
@@ -117,6 +119,21 @@ impl Describer<'_> {
             self.problem(format!("{at}.name"), Slug::DuplicateName, message);
         } else {
             names.insert(name.to_owned(), at.to_owned());
+        }
+    }
+
+    /// Names are unique where they stand; put together they have to be as well: route `a/b`, and rule `b` of route
+    /// `a`, or the rule `main` of two unnamed routes for one host.
+    fn claim_identity(&mut self, identity: &str, at: &str) {
+        let place = format!("{at}.name");
+        if let Some(taken) = self.identities.get(identity) {
+            let is_told = self.out.problems.iter().any(|p| p.path == place && p.slug == Slug::DuplicateName);
+            let message = format!("the name makes this the same rule as {taken}: give one of them another name");
+            if !is_told {
+                self.problem(place, Slug::DuplicateName, message);
+            }
+        } else {
+            self.identities.insert(identity.to_owned(), at.to_owned());
         }
     }
 
@@ -217,6 +234,9 @@ impl Describer<'_> {
             (Some(_), None) => parent.identity.clone(),
             (None, _) => format!("{}/{matches}", parent.identity),
         };
+        if spec.name.is_some() {
+            self.claim_identity(&identity, at);
+        }
         let written_path = spec.path.as_deref().or(spec.exact_path.as_deref()).unwrap_or("/");
         let name = spec.name.clone().unwrap_or_else(|| format!("{}{written_path}", parent.first_host));
         let mut timeouts = parent.timeouts;

@@ -22,7 +22,7 @@ pub fn path(_: &mut SchemaGenerator) -> Schema {
         "type": "string",
         "maxLength": 512,
         "x-kubernetes-validations": [{
-            "rule": "self.startsWith('/') && !self.contains('//') && !self.contains('/./') && !self.contains('/../') && !self.endsWith('/.') && !self.endsWith('/..') && !self.contains('?') && !self.contains('#') && !self.contains(' ') && !self.contains('%2f') && !self.contains('%2F')",
+            "rule": "self.startsWith('/') && !self.contains('//') && !self.contains('/./') && !self.contains('/../') && !self.endsWith('/.') && !self.endsWith('/..') && !self.contains('?') && !self.contains('#') && !self.contains(' ') && !self.contains('%2f') && !self.contains('%2F') && self.matches('^[!-~]*$')",
             "message": PATH_MESSAGE,
         }],
     })
@@ -52,7 +52,15 @@ pub fn methods(_: &mut SchemaGenerator) -> Schema {
         "minItems": 1,
         "maxItems": 16,
         "x-kubernetes-list-type": "set",
-        "items": { "type": "string", "minLength": 1, "maxLength": 32 },
+        "items": {
+            "type": "string",
+            "minLength": 1,
+            "maxLength": 32,
+            "x-kubernetes-validations": [{
+                "rule": "self.matches('^[-!#$%&*+.^_|~0-9A-Z]+$')",
+                "message": "must be a method such as GET or POST, in capitals",
+            }],
+        },
     })
 }
 
@@ -62,6 +70,10 @@ pub fn headers(_: &mut SchemaGenerator) -> Schema {
         "type": "object",
         "maxProperties": 16,
         "additionalProperties": { "type": "string", "maxLength": 4096 },
+        "x-kubernetes-validations": [{
+            "rule": "self.all(name, name.matches('^[-!#$%&*+.^_|~0-9A-Za-z]+$'))",
+            "message": "a header name has letters, digits and hyphens, and no spaces",
+        }],
     })
 }
 

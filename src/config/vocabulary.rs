@@ -70,7 +70,7 @@ pub fn explain_word<'a>(field: &str, word: &str, known: impl Iterator<Item = &'a
 }
 
 /// Fields of the reference that this version does not build.
-fn later_fields(place: &str) -> &'static [&'static str] {
+pub fn later_fields(place: &str) -> &'static [&'static str] {
     match place {
         "" => &["policies", "certificates", "defaults", "cluster", "rateLimitStore"],
         "listeners" => &["http2", "tls", "proxyProtocol", "clientAddress", "paths", "limits", "namespaces", "enforce"],

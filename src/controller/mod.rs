@@ -100,7 +100,8 @@ pub async fn client() -> Result<Client, ControllerError> {
     Client::try_from(config).map_err(|error| ControllerError::Client(Box::new(error)))
 }
 
-/// Follows the cluster until shutdown: offers what is to be served, tells owners what is.
+/// Follows the cluster until `shutdown`: offers what is to be served, tells owners what is. From `retire` on it tells
+/// nothing more and gives the Lease back: a process about to end takes no part in what the others prove.
 ///
 /// # Errors
 /// [`ControllerError`], when a part of it has ended; the cluster itself never is a reason.
@@ -109,6 +110,7 @@ pub async fn run(
     client: Client,
     offers: newest::Sender<Option<Offer>>,
     applied: newest::Receiver<Applied>,
+    retire: CancellationToken,
     shutdown: CancellationToken,
 ) -> Result<(), ControllerError> {
     let (sender, arrivals) = mpsc::channel(QUEUE);
@@ -121,7 +123,7 @@ pub async fn run(
 
     let board = Arc::new(Board::default());
     let (holding, is_holder) = newest::channel(false);
-    let stop = CancellationToken::new();
+    let stop = retire.clone();
     let mut writers = JoinSet::new();
     writers.spawn(lease::hold(client.clone(), lease_settings(&settings), holding, stop.clone()));
     writers.spawn(status_writer::write(client, settings.class.clone(), Arc::clone(&board), is_holder, stop.clone()));
@@ -131,7 +133,7 @@ pub async fn run(
     let outcome = tokio::select! {
         () = shutdown.cancelled() => Ok(()),
         ended = watches.join_next() => Err(task_ended("watch", ended)),
-        ended = writers.join_next() => Err(task_ended("status", ended)),
+        ended = ended_unasked(&mut writers, &retire) => Err(task_ended("status", ended)),
         outcome = conductor.conduct(arrivals, applied) => outcome,
     };
     stop.cancel();
@@ -140,6 +142,22 @@ pub async fn run(
         debug!("the lease could not be given back in time");
     }
     outcome
+}
+
+/// Waits until one of them ends although nobody has asked it to.
+async fn ended_unasked(
+    writers: &mut JoinSet<()>,
+    retire: &CancellationToken,
+) -> Option<Result<(), tokio::task::JoinError>> {
+    loop {
+        let ended = writers.join_next().await;
+        if !retire.is_cancelled() {
+            return ended;
+        }
+        if ended.is_none() {
+            return std::future::pending().await;
+        }
+    }
 }
 
 fn lease_settings(settings: &ControllerSettings) -> LeaseSettings {

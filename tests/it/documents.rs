@@ -61,7 +61,7 @@ fn the_readmes_commands_exist() {
         "tests/bench/run",
         "tests/cluster/image",
         "manifests/install.yaml",
-        "manifests/examples/hosts-and-paths.yaml",
+        "manifests/examples/hello.yaml",
     ] {
         assert!(text.contains(file), "{file} is named");
         assert!(std::path::Path::new(&format!("{ROOT}/{file}")).exists(), "{file} exists");

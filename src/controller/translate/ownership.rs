@@ -22,7 +22,7 @@ use super::gateway_route::{Part, PartRoute};
 use super::services::ServicePort;
 use super::verdict::Conflict;
 use crate::config::describe::{Duplicate, find_duplicates};
-use crate::config::{HostPattern, Problem, Route, Slug, Source, UpstreamId, UpstreamSettings};
+use crate::config::{Action, HostPattern, Problem, Route, Rule, Slug, Source, UpstreamId, UpstreamSettings};
 use crate::controller::world::{ObjectName, RouteObject};
 
 /// Rules on one host. More is a mistake; a table of this size still compiles in well under a second.
@@ -137,19 +137,23 @@ impl<'a> Hosts<'a> {
 fn leave_out_beyond_bounds(entries: &[Entry], losses: &mut [Losses]) {
     let mut in_all = 0;
     let mut on_host: HashMap<&HostPattern, usize> = HashMap::new();
+    // A host fills up by its owner's rules only, or anybody could crowd the owner out of it.
+    let mut owners: HashMap<&HostPattern, &str> = HashMap::new();
     for (entry, losses) in entries.iter().zip(losses) {
-        let rules = entry.part.rules.written;
-        let per_route = || entry.part.routes.iter().map(|part| (part, part.route.rules.len()));
+        let namespace = entry.name.namespace.as_str();
         let mut own: HashMap<&HostPattern, usize> = HashMap::new();
-        for (part, rules) in per_route() {
+        for part in &entry.part.routes {
             for host in &part.route.hosts {
-                *own.entry(host).or_default() += rules;
+                if *owners.get(host).unwrap_or(&namespace) == namespace {
+                    *own.entry(host).or_default() += part.route.rules.len();
+                }
             }
         }
+        let served: usize = own.values().sum();
         let is_full = |(host, rules): (&&HostPattern, &usize)| {
             on_host.get(*host).copied().unwrap_or_default() + rules > MAX_RULES_PER_HOST
         };
-        if in_all + rules > MAX_RULES || own.iter().any(is_full) {
+        if in_all + served > MAX_RULES || own.iter().any(is_full) {
             let message = format!(
                 "over {MAX_RULES_PER_HOST} rules for one host or {MAX_RULES} in all: the youngest objects are left out"
             );
@@ -157,8 +161,9 @@ fn leave_out_beyond_bounds(entries: &[Entry], losses: &mut [Losses]) {
             losses.is_left_out = true;
             continue;
         }
-        in_all += rules;
+        in_all += served;
         for (host, rules) in own {
+            owners.insert(host, namespace);
             *on_host.entry(host).or_default() += rules;
         }
     }
@@ -314,14 +319,17 @@ fn settle_settings(entries: &[Entry], admission: &mut Admission) {
 
 /// Rules of routes that kept no host, and rules that lost each host to an earlier one.
 fn count_nowhere(entries: &[Entry], admitted: &[(usize, Arc<Route>)], losses: &mut [Losses]) {
+    // Rules that are off are counted as such, and not twice.
+    let counts = |rule: &Rule| rule.action != Action::Broken;
     let mut served = vec![0; entries.len()];
     for (at, route) in admitted {
         let lost = &losses[*at].duplicates;
         let is_served = |place: &str| lost.get(place).is_none_or(|hosts| *hosts < route.hosts.len());
-        served[*at] += route.rules.iter().filter(|rule| is_served(&rule.at)).count();
+        served[*at] += route.rules.iter().filter(|rule| counts(rule) && is_served(&rule.at)).count();
     }
     for ((entry, losses), served) in entries.iter().zip(losses).zip(served) {
-        let with_host: usize = entry.part.routes.iter().map(|part| part.route.rules.len()).sum();
+        let rules = entry.part.routes.iter().flat_map(|part| &part.route.rules);
+        let with_host = rules.filter(|rule| counts(rule)).count();
         losses.nowhere = with_host - served;
     }
 }

@@ -101,8 +101,8 @@ build() {
   local file=$1
   if [ ! -e "$file" ]; then
     mkdir -p "$(dirname "$file")"
-    timed "building $2" "$3" "$file.new"
-    mv "$file.new" "$file"
+    timed "building $2" "$3" "$file.new" || return
+    mv "$file.new" "$file" || return
   fi
   touch "$(dirname "$file")"
   forget_old "$(basename "$(dirname "$file")")"

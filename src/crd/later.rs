@@ -1,0 +1,57 @@
+//! Fields of the reference that this version does not build: refused by the schema, with a message.
+//!
+//! A field that the schema does not name is dropped by the API server without a word, unless the client asks for
+//! strictness as kubectl does. A dropped `security` would leave a route open. So every such name is in the schema, as
+//! something that no value satisfies.
+
+use serde_json::{Map, Value, json};
+
+use crate::config::vocabulary::later_fields;
+
+/// Fields of the object's spec itself.
+const OF_SPEC: [&str; 2] = ["certificates", "grants"];
+const LISTS: [&str; 11] = [
+    "certificates",
+    "conditions",
+    "errorPages",
+    "grants",
+    "listeners",
+    "mirrors",
+    "rateLimits",
+    "upgrades",
+    "use",
+    "fields",
+    "enforce",
+];
+const TEXTS: [&str; 9] =
+    ["id", "maxAge", "pathRegex", "perTry", "protocol", "proxyProtocol", "state", "streamIdle", "via"];
+const NUMBERS: [&str; 3] = ["maxRequests", "priority", "whenEmpty"];
+
+/// Adds them to the schema of `place`, and to all below it.
+pub(super) fn refuse(place: &str, schema: &mut Value) {
+    let Some(properties) = schema.get_mut("properties").and_then(Value::as_object_mut) else { return };
+    for (name, child) in properties.iter_mut() {
+        let child = if child.get("items").is_some() { &mut child["items"] } else { child };
+        refuse(name, child);
+    }
+    let names = if place == "spec" { &OF_SPEC } else { later_fields(place) };
+    for name in names {
+        add(properties, name);
+    }
+}
+
+fn add(properties: &mut Map<String, Value>, name: &str) {
+    let anything = json!({"type": "object", "maxProperties": 256, "x-kubernetes-preserve-unknown-fields": true});
+    let mut node = if LISTS.contains(&name) {
+        json!({"type": "array", "maxItems": 64, "items": anything})
+    } else if TEXTS.contains(&name) || name == "zone" {
+        json!({"type": "string", "maxLength": 512})
+    } else if NUMBERS.contains(&name) {
+        json!({"type": "integer", "format": "int32"})
+    } else {
+        anything
+    };
+    node["description"] = "Not supported yet.".into();
+    node["x-kubernetes-validations"] = json!([{"rule": "false", "message": format!("{name} is not supported yet")}]);
+    properties.entry(name).or_insert(node);
+}

@@ -39,6 +39,12 @@ use crate::snapshot::registry::Registry;
 
 use reload::Reloader;
 
+/// Longer than the controller takes to let its last writes end.
+const TASKS_END_WITHIN: Duration = Duration::from_secs(8);
+
+/// For the last lines of the access log, if their sink takes them.
+const LOG_ENDS_WITHIN: Duration = Duration::from_secs(1);
+
 /// What the command line decides. Needs a restart to change.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -103,7 +109,12 @@ pub async fn run(settings: Settings) -> Result<(), AppError> {
     let mut app = App::start(settings).await?;
     let why = app.serve(signals).await;
     app.stop.cancel();
-    app.tasks.join().await;
+    // Each obeys at once, or hangs in something that is not worth waiting for.
+    let App { tasks, log_writer, server, admin, .. } = app;
+    let _ = tokio::time::timeout(TASKS_END_WITHIN, tasks.join()).await;
+    // With the last who could log gone, the writer writes what waits and ends.
+    drop((server, admin));
+    let _ = tokio::time::timeout(LOG_ENDS_WITHIN, tokio::task::spawn_blocking(|| log_writer.join())).await;
     why
 }
 
@@ -117,6 +128,7 @@ struct App {
     admin: Admin,
     failed: watch::Receiver<Option<Arc<ControllerError>>>,
     reload: Arc<tokio::sync::Notify>,
+    log_writer: std::thread::JoinHandle<()>,
     tasks: Tasks,
     /// From the moment it was told to end.
     retire: CancellationToken,
@@ -130,7 +142,8 @@ impl App {
         let published = Arc::new(Published::default());
         let of_registry = Arc::clone(&registry);
         metrics.watch_backends(Box::new(move || of_registry.backends()));
-        let (access_log, _writer) = AccessLog::start(Box::new(std::io::stdout()), metrics.access_log_dropped.clone())?;
+        let (access_log, log_writer) =
+            AccessLog::start(Box::new(std::io::stdout()), metrics.access_log_dropped.clone())?;
         let shared = Shared {
             published: Arc::clone(&published),
             metrics: Arc::clone(&metrics),
@@ -155,6 +168,7 @@ impl App {
             admin,
             failed,
             reload: Arc::default(),
+            log_writer,
             tasks: Tasks::default(),
             retire: CancellationToken::new(),
             stop: CancellationToken::new(),
@@ -253,8 +267,8 @@ impl App {
         loop {
             tokio::select! {
                 () = sleep_until(began + accepting) => break,
-                _ = signals.terminate.recv() => break,
-                _ = signals.interrupt.recv() => break,
+                _ = signals.terminate.recv() => return Ok(()),
+                _ = signals.interrupt.recv() => return Ok(()),
                 Ok(()) = self.offers.changed() => {
                     self.apply().await?;
                     self.admin.is_ready.store(false, Ordering::Relaxed);

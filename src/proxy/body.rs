@@ -104,6 +104,9 @@ impl<B> Streaming<B> {
 
 impl<B: Body<Data = Bytes> + Unpin> Streaming<B> {
     fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BrokenOff>>> {
+        if self.transfer.is_some() && self.clock.is_over() {
+            return Poll::Ready(Some(Err(self.break_off("answer_timeout"))));
+        }
         let Some(transfer) = &mut self.transfer else { return Poll::Ready(None) };
         match transfer.poll_body(cx) {
             Poll::Ready(Some(Ok(frame))) => {

@@ -56,6 +56,11 @@ impl Clock {
         }
     }
 
+    /// Whether the time of the whole exchange is over. Asked also while data flows.
+    pub fn is_over(&self) -> bool {
+        self.ends.is_some_and(|ends| self.ticks.now() >= ends)
+    }
+
     /// Ready when time is up. `progress` grows with each byte.
     pub fn poll(&mut self, cx: &std::task::Context<'_>, progress: u64) -> Poll<TimeUp> {
         if progress != self.moved.0 {
@@ -134,10 +139,11 @@ impl Attempt<'_> {
         let is_last = self.exchange.retries >= retry::MAX_RETRIES;
         let connection = match self.connection(&endpoint).await {
             Ok(connection) => connection,
-            Err(_) if is_last => return Err(Refusal::ConnectFailed),
-            Err(refusal) => {
+            Err(_) if self.clock.is_over() => return Err(Refusal::RequestTimeout),
+            Err(refusal) if is_last || refusal == Refusal::RequestTimeout => return Err(refusal),
+            Err(_) => {
                 self.tried.push(endpoint);
-                return if refusal == Refusal::RequestTimeout { Err(refusal) } else { Ok(Tried::Again(body)) };
+                return Ok(Tried::Again(body));
             }
         };
         let mut transfer = Box::new(connection.send(self.exchange.parts.method.clone(), head.clone(), framing, body));

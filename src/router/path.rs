@@ -8,7 +8,7 @@
 //! - empty segments are merged, dot segments resolved (`..` at the root stays at the root);
 //! - `%2F` stays as it is and never separates;
 //! - refused: `%00`, broken escapes, raw backslashes and control characters, and segments that some servers
-//!   read as dot segments (`..;x`).
+//!   read as dot segments (`..;x`, `..%2Fx`, `..%5Cx`).
 //!
 //! Most paths are in that form already and are only looked at.
 
@@ -89,7 +89,7 @@ fn resolve_segments(path: &str) -> Result<String, PathError> {
         match segment {
             "" | "." => {}
             ".." => drop(segments.pop()),
-            _ if matches!(segment.split(';').next(), Some("." | "..")) => return Err(PathError::DottedParameter),
+            _ if has_hidden_dots(segment) => return Err(PathError::DottedParameter),
             _ => segments.push(segment),
         }
     }
@@ -102,6 +102,13 @@ fn resolve_segments(path: &str) -> Result<String, PathError> {
         out.push('/');
     }
     Ok(out)
+}
+
+/// Whether some servers would find a dot segment in it: those that cut parameters off, decode `%2F` before they
+/// resolve, or take backslashes for slashes.
+fn has_hidden_dots(segment: &str) -> bool {
+    let pieces = segment.split("%2F").flat_map(|piece| piece.split("%5C")).flat_map(|piece| piece.split(';'));
+    segment.contains(['%', ';']) && pieces.into_iter().any(|piece| matches!(piece, "." | ".."))
 }
 
 fn push_escaped(out: &mut String, byte: u8) {
@@ -159,9 +166,23 @@ mod tests {
 
     #[test]
     fn h085_what_can_be_read_two_ways_is_refused() {
-        for path in
-            ["", "a", "/%00", "/a%", "/a%2", "/a%zz", "/a\\b", "/a\tb", "/a b", "/..;/admin", "/a/.;x/b", "/%2e%2e;/a"]
-        {
+        for path in [
+            "",
+            "a",
+            "/%00",
+            "/a%",
+            "/a%2",
+            "/a%zz",
+            "/a\\b",
+            "/a\tb",
+            "/a b",
+            "/..;/admin",
+            "/a/.;x/b",
+            "/%2e%2e;/a",
+            "/a/..%2fadmin",
+            "/a/x%2F..%2Fadmin",
+            "/a/..%5cadmin",
+        ] {
             assert!(normalise(path).is_err(), "{path:?}");
         }
     }

@@ -34,6 +34,12 @@ pub const KEEP_ALIVE: Duration = Duration::from_secs(75);
 pub const HEAD_TIME: Duration = Duration::from_secs(10);
 /// 30 s without taking a byte.
 pub const WRITE_IDLE: Duration = Duration::from_secs(30);
+/// How long a new connection is left alone when the process ends.
+const SETTLE: Duration = Duration::from_millis(500);
+/// How long a client may go on sending after our last word: an answer that meets unread bytes is lost in a reset.
+const LINGER: Duration = Duration::from_secs(2);
+/// Bytes read and thrown away meanwhile.
+const LINGER_BYTES: usize = 4 * 1024 * 1024;
 /// 64 KiB: holds large cookies, costs little to read.
 const MAX_HEAD_BYTES: usize = 64 * 1024;
 
@@ -98,6 +104,7 @@ pub async fn serve(stream: TcpStream, peer: SocketAddr, proxy: Rc<Proxy>, open: 
     let gauge = proxy.count_client_connection();
     let client = Rc::new(Client::new(peer.ip()));
     let running = Rc::new(Cell::new(0_u32));
+    let clock = Rc::clone(proxy.deadlines());
     let io = ClientIo::new(stream, &proxy, Rc::clone(&running));
     let service = service_fn(move |request: Request<Incoming>| {
         let proxy = Rc::clone(&proxy);
@@ -109,8 +116,11 @@ pub async fn serve(stream: TcpStream, peer: SocketAddr, proxy: Rc<Proxy>, open: 
     builder.max_header_size(MAX_HEAD_BYTES).max_buf_size(2 * MAX_HEAD_BYTES).header_read_timeout(None);
     let mut serving = std::pin::pin!(builder.serve_connection(io, service));
     let mut is_told = false;
+    // A connection that was just made may have a request on its way: it is given the time to arrive.
+    let settled = clock.after(SETTLE);
+    let mut settling = Deadline::new(&clock);
     let result = poll_fn(|cx| {
-        if open.of.are_closing() && !is_told {
+        if open.of.are_closing() && !is_told && settling.poll(cx, settled).is_ready() {
             is_told = true;
             serving.as_mut().graceful_shutdown();
         }
@@ -184,6 +194,8 @@ struct ClientIo {
     writing: Deadline,
     /// Since when the client takes nothing.
     stalled: Option<Instant>,
+    /// After our last word: until when, and how many bytes, the client is still listened to.
+    lingering: Option<(Instant, usize)>,
 }
 
 #[derive(Clone, Copy)]
@@ -202,12 +214,14 @@ impl ClientIo {
             waiting: None,
             writing: Deadline::new(proxy.deadlines()),
             stalled: None,
+            lingering: None,
         }
     }
 
     /// Pending, or the error of a client whose time is over.
     fn check_head_time(&mut self, cx: &Context<'_>) -> Poll<io::Result<()>> {
-        if self.running.get() > 0 {
+        // While the tail of an answer is still on its way, the other limit counts.
+        if self.running.get() > 0 || self.stalled.is_some() {
             self.waiting = None;
             return Poll::Pending;
         }
@@ -234,6 +248,22 @@ impl ClientIo {
                 self.waiting = Some(Waiting { since: self.clock.now(), has_begun: true });
             }
             _ => {}
+        }
+    }
+
+    fn poll_linger(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let Some((until, mut left)) = self.lingering else { return Poll::Ready(()) };
+        let mut scratch = [0; 4096];
+        loop {
+            let mut buffer = tokio::io::ReadBuf::new(&mut scratch);
+            match tokio::io::AsyncRead::poll_read(Pin::new(self.inner.inner_mut()), cx, &mut buffer) {
+                Poll::Ready(Ok(())) if !buffer.filled().is_empty() && buffer.filled().len() < left => {
+                    left -= buffer.filled().len();
+                    self.lingering = Some((until, left));
+                }
+                Poll::Ready(_) => return Poll::Ready(()),
+                Poll::Pending => return self.reading.poll(cx, until),
+            }
         }
     }
 
@@ -303,7 +333,13 @@ impl Write for ClientIo {
         Pin::new(&mut self.inner).poll_flush(cx)
     }
 
+    /// Says that nothing more comes, then reads on for a while: a socket closed over unread bytes resets the
+    /// connection, and the client might never see the answer.
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.inner).poll_shutdown(cx)
+        if self.lingering.is_none() {
+            std::task::ready!(Pin::new(&mut self.inner).poll_shutdown(cx))?;
+            self.lingering = Some((self.clock.after(LINGER), LINGER_BYTES));
+        }
+        self.poll_linger(cx).map(Ok)
     }
 }

@@ -75,30 +75,36 @@ impl Server {
     /// Listens on these and on nothing else. What stays the same keeps its sockets.
     ///
     /// # Errors
-    /// The first listener that cannot be opened; those before it are open, and all that were are.
+    /// The first listener that cannot be opened; all others are.
     pub async fn listen(&mut self, listeners: &[Listener]) -> Result<(), ListenError> {
-        for listener in listeners {
-            if !self.listening.contains_key(listener) {
-                let sockets = listen::open(listener, self.workers.len())?;
-                let address = sockets.first().and_then(|socket| socket.local_addr().ok());
-                for (worker, socket) in self.workers.iter().zip(sockets) {
-                    worker.tell(Command::Listen(listener.clone(), socket)).await;
-                }
-                if let Some(address) = address {
-                    tracing::info!(listener = listener.name, %address, "listening");
-                    self.listening.insert(listener.clone(), address);
-                }
-            }
-        }
         let gone: Vec<Listener> = self.listening.keys().filter(|known| !listeners.contains(known)).cloned().collect();
         for listener in gone {
             for worker in &self.workers {
-                worker.tell(Command::Unlisten(listener.clone())).await;
+                worker.unlisten(listener.clone()).await;
             }
             self.listening.remove(&listener);
             tracing::info!(listener = listener.name, "no longer listening");
         }
-        Ok(())
+        let mut first_error = None;
+        for listener in listeners {
+            if self.listening.contains_key(listener) {
+                continue;
+            }
+            match listen::open(listener, self.workers.len()) {
+                Ok(sockets) => self.hand_out(listener, sockets).await,
+                Err(error) => first_error = first_error.or(Some(error)),
+            }
+        }
+        first_error.map_or(Ok(()), Err)
+    }
+
+    async fn hand_out(&mut self, listener: &Listener, sockets: Vec<std::net::TcpListener>) {
+        let Some(address) = sockets.first().and_then(|socket| socket.local_addr().ok()) else { return };
+        for (worker, socket) in self.workers.iter().zip(sockets) {
+            worker.tell(Command::Listen(listener.clone(), socket)).await;
+        }
+        tracing::info!(listener = listener.name, %address, "listening");
+        self.listening.insert(listener.clone(), address);
     }
 
     /// Goes on to this phase; never back.

@@ -8,8 +8,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{mpsc, watch};
-use tokio::task::{LocalSet, spawn_local};
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::{JoinHandle, LocalSet, spawn_local};
 use tokio_util::sync::CancellationToken;
 
 use crate::config::Listener;
@@ -25,13 +25,16 @@ pub const QUEUE: usize = 256;
 /// Pause after accept failed for want of descriptors or memory: trying on at once would only spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
+/// How long a worker is waited for to close a socket.
+const CLOSE_WITHIN: Duration = Duration::from_secs(1);
+
 /// What a worker is told.
 #[derive(Debug)]
 pub enum Command {
     /// Accept here.
     Listen(Listener, StdListener),
-    /// Accept there no longer.
-    Unlisten(Listener),
+    /// Accept there no longer; told back when the socket is closed.
+    Unlisten(Listener, oneshot::Sender<()>),
     /// Serve a connection that a neighbour accepted.
     Take(StdStream, SocketAddr),
 }
@@ -88,6 +91,16 @@ impl Worker {
     }
 }
 
+impl Worker {
+    /// Returns when the worker's socket is closed, so that its address is free again.
+    pub async fn unlisten(&self, listener: Listener) {
+        let (closed, is_closed) = oneshot::channel();
+        self.tell(Command::Unlisten(listener, closed)).await;
+        // A worker busy for that long closes it later; the address is then reported as taken.
+        let _ = tokio::time::timeout(CLOSE_WITHIN, is_closed).await;
+    }
+}
+
 /// Also tells when the thread panics.
 struct TellsEnd {
     ended: mpsc::Sender<usize>,
@@ -105,7 +118,7 @@ struct Inside {
     proxy: Rc<Proxy>,
     connections: Rc<Connections>,
     neighbours: Neighbours,
-    listening: HashMap<Listener, CancellationToken>,
+    listening: HashMap<Listener, (CancellationToken, JoinHandle<()>)>,
 }
 
 impl Inside {
@@ -123,7 +136,7 @@ impl Inside {
                         self.proxy.pool().sweep(now);
                         last_sweep = now;
                     }
-                    if self.connections.are_closing() && self.connections.count() == 0 {
+                    if self.connections.are_closing() && self.connections.count() == 0 && commands.is_empty() {
                         return;
                     }
                 }
@@ -141,15 +154,18 @@ impl Inside {
             Command::Listen(listener, socket) => match TcpListener::from_std(socket) {
                 Ok(socket) => {
                     let stop = CancellationToken::new();
-                    let accepting = accept(socket, stop.clone(), self.acceptor());
-                    drop(spawn_local(accepting));
-                    self.listening.insert(listener, stop);
+                    let accepting = spawn_local(accept(socket, stop.clone(), self.acceptor()));
+                    self.listening.insert(listener, (stop, accepting));
                 }
                 Err(error) => tracing::error!(listener = listener.name, %error, "cannot accept"),
             },
-            Command::Unlisten(listener) => {
-                if let Some(stop) = self.listening.remove(&listener) {
+            Command::Unlisten(listener, closed) => {
+                if let Some((stop, accepting)) = self.listening.remove(&listener) {
                     stop.cancel();
+                    drop(spawn_local(async move {
+                        let _ = accepting.await;
+                        let _ = closed.send(());
+                    }));
                 }
             }
             Command::Take(stream, peer) => match TcpStream::from_std(stream) {
@@ -168,7 +184,7 @@ impl Inside {
     }
 
     async fn close(&mut self) {
-        for (_, stop) in self.listening.drain() {
+        for (_, (stop, _)) in self.listening.drain() {
             stop.cancel();
         }
         // What the kernel had accepted for us is taken first: closing the socket would reset it.
@@ -205,7 +221,16 @@ impl Acceptor {
 }
 
 async fn accept(socket: TcpListener, stop: CancellationToken, acceptor: Acceptor) {
+    let most = most_connections();
     loop {
+        if acceptor.neighbours.loads.iter().map(|load| load.load(Ordering::Relaxed)).sum::<usize>() >= most {
+            // Descriptors are left for servers, or those who are here could not be served.
+            tokio::time::sleep(ACCEPT_PAUSE).await;
+            if stop.is_cancelled() {
+                return;
+            }
+            continue;
+        }
         tokio::select! {
             biased;
             accepted = socket.accept() => match accepted {
@@ -220,6 +245,14 @@ async fn accept(socket: TcpListener, stop: CancellationToken, acceptor: Acceptor
             () = stop.cancelled() => return,
         }
     }
+}
+
+/// Client connections of the whole process: 90 % of the descriptors it may open.
+fn most_connections() -> usize {
+    let limits = std::fs::read_to_string("/proc/self/limits").unwrap_or_default();
+    let line = limits.lines().find_map(|line| line.strip_prefix("Max open files"));
+    let soft = line.and_then(|line| line.split_whitespace().next()).and_then(|soft| soft.parse::<usize>().ok());
+    soft.map_or(usize::MAX, |soft| soft / 10 * 9)
 }
 
 /// The connection was gone before it was accepted: nothing to wait for.

@@ -16,6 +16,9 @@ use std::time::{Duration, Instant};
 /// How often [`Deadlines::tick`] is to be called; how late a deadline may be met.
 pub const TICK: Duration = Duration::from_millis(100);
 
+/// When a slot whose time was over is looked at again, if nobody changed it meanwhile.
+const WAKE_AGAIN: Duration = Duration::from_secs(10);
+
 /// All deadlines of a worker.
 #[derive(Debug)]
 pub struct Deadlines {
@@ -57,8 +60,14 @@ impl Deadlines {
         self.now.set(now);
         // Wakers may run code of others; none of it comes back here, but the borrow ends first all the same.
         let due: Vec<Waker> = {
-            let slots = self.slots.borrow();
-            slots.waiting.iter().flatten().filter(|w| w.at <= now).map(|w| w.waker.clone()).collect()
+            let mut slots = self.slots.borrow_mut();
+            let is_due = |waiting: &&mut Waiting| waiting.at <= now;
+            // Who does not care any more is not woken again at once; who does sets a new deadline when woken.
+            let wake = |waiting: &mut Waiting| {
+                waiting.at = now + WAKE_AGAIN;
+                waiting.waker.clone()
+            };
+            slots.waiting.iter_mut().flatten().filter(is_due).map(wake).collect()
         };
         due.iter().for_each(Waker::wake_by_ref);
     }

@@ -251,3 +251,34 @@ fn h022_a_client_that_waits_for_100_gets_it() {
         .send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nExpect: tea\r\nConnection: close\r\n\r\nhello");
     assert_eq!(odd.status, 417);
 }
+
+#[test]
+fn h101_an_answer_is_seen_although_megabytes_were_not_read() {
+    let backend = Backend::says("x");
+    let gateway = gateway(&format!("routes: [{{path: /here, backends: [{}]}}]", backend.url()));
+    let mut client = Client::connect(gateway.port).expect("connected");
+    const SIZE: usize = 2 << 20;
+    client
+        .send(format!("POST /nowhere HTTP/1.1\r\nHost: a\r\nContent-Length: {SIZE}\r\n\r\n").as_bytes())
+        .expect("sent");
+    let piece = vec![b'x'; 64 << 10];
+    for _ in 0..SIZE / piece.len() {
+        // A plain client sends all of it before it looks for an answer.
+        if client.send(&piece).is_err() {
+            break;
+        }
+    }
+    assert_eq!(client.read().expect("not lost in a reset").reason(), "no_route");
+}
+
+#[test]
+fn h090_a_connection_that_is_somebodys_login_is_not_shared() {
+    let backend = Backend::answers(|_| {
+        "HTTP/1.1 401 Unauthorized\r\nWWW-Authenticate: NTLM TlRMTVNTUAACAAAA\r\nContent-Length: 0\r\n\r\n".to_owned()
+    });
+    let gateway = to(&backend);
+    for _ in 0..3 {
+        assert_eq!(gateway.get("/").status, 401);
+    }
+    assert_eq!(backend.connections(), 3);
+}

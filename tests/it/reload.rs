@@ -76,6 +76,24 @@ fn listeners_come_and_go() {
 }
 
 #[test]
+fn a_listener_can_change_on_its_own_port() {
+    let backend = Backend::says("x");
+    let gateway = gateway(&route(&backend));
+    let port = gateway.port;
+    for listener in [format!("{{name: web, port: {port}}}"), format!("{{name: web, address: 127.0.0.1, port: {port}}}")]
+    {
+        std::fs::write(gateway.folder.join("sluice.yaml"), format!("listeners: [{listener}]\n{}", route(&backend)))
+            .expect("written");
+        let number = gateway.metric("sluice_snapshot_number").expect("a number");
+        gateway.signal("HUP");
+        eventually("in effect", || (gateway.metric("sluice_snapshot_number") > Some(number)).then_some(()));
+        eventually("answers", || Client::connect(port).is_ok().then_some(()));
+        assert_eq!(gateway.get("/").text(), "x", "{listener}");
+        assert_eq!(gateway.metric("sluice_config_error"), Some(0.0), "{listener}");
+    }
+}
+
+#[test]
 fn thousands_of_swaps_under_load_lose_and_misroute_nothing() {
     let (a, b) = (Backend::says("a"), Backend::says("b"));
     let file = |first: &Backend, turn: usize| {

@@ -12,6 +12,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
+use http::header::WWW_AUTHENTICATE;
 use http::{HeaderMap, Method, StatusCode};
 use http_body::{Body, Frame};
 use tokio::net::TcpStream;
@@ -226,7 +227,7 @@ impl<B: Body<Data = Bytes> + Unpin> Transfer<B> {
     }
 
     fn begin_body(&mut self, found: &ResponseHead) {
-        self.keeps_alive = found.keeps_alive;
+        self.keeps_alive = found.keeps_alive && !is_bound_to_connection(&found.headers);
         self.idle_limit = keep_alive_timeout(&found.headers).or(self.idle_limit);
         self.download = match found.framing {
             BodyFraming::None => Download::End,
@@ -267,6 +268,15 @@ impl<B: Body<Data = Bytes> + Unpin> Transfer<B> {
             Download::UntilClose | Download::End | Download::Head => Ok(None),
         }
     }
+}
+
+/// NTLM and Negotiate authenticate the connection, not the request: whoever used it next would be the same user.
+fn is_bound_to_connection(headers: &HeaderMap) -> bool {
+    let is_bound = |value: &[u8]| {
+        let scheme = value.split(|byte| *byte == b' ').next().unwrap_or_default();
+        scheme.eq_ignore_ascii_case(b"ntlm") || scheme.eq_ignore_ascii_case(b"negotiate")
+    };
+    headers.get_all(WWW_AUTHENTICATE).iter().any(|value| is_bound(value.as_bytes()))
 }
 
 /// `Keep-Alive: timeout=5`: half a second before it the connection is no longer used, as our request

@@ -18,6 +18,9 @@ const COPY_BYTES: usize = 4 * 1024;
 /// What is gathered before it is written.
 const GATHER_BYTES: usize = 16 * 1024;
 
+/// Ends a chunked body without trailers.
+const LAST_CHUNK: &[u8; 5] = b"0\r\n\r\n";
+
 /// How a request body is framed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum UploadFraming {
@@ -58,9 +61,11 @@ pub enum UploadError<E> {
 
 impl<B> Upload<B> {
     pub(super) fn new(head: Bytes, framing: UploadFraming, body: Option<B>) -> Self {
+        // A body that was at its end before anything was taken from it, sent a second time, still needs its last chunk.
+        let is_ended = framing == UploadFraming::Chunked && body.is_none();
         let owed = if let UploadFraming::Length(length) = framing { length } else { 0 };
         Self {
-            gathered: BytesMut::new(),
+            gathered: if is_ended { BytesMut::from(&LAST_CHUNK[..]) } else { BytesMut::new() },
             head,
             large: Bytes::new(),
             body: if framing == UploadFraming::None { None } else { body },
@@ -177,9 +182,9 @@ impl<B: Body<Data = Bytes> + Unpin> Upload<B> {
         if self.framing == UploadFraming::Chunked {
             // Behind a waiting large chunk: append there, or the end would overtake it.
             if self.large.is_empty() {
-                self.gathered.put_slice(b"0\r\n\r\n");
+                self.gathered.put_slice(LAST_CHUNK);
             } else {
-                let last = [std::mem::take(&mut self.large), Bytes::from_static(b"0\r\n\r\n")].concat();
+                let last = [std::mem::take(&mut self.large), Bytes::from_static(LAST_CHUNK)].concat();
                 self.large = last.into();
             }
         }

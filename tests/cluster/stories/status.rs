@@ -86,13 +86,27 @@ fn a_broken_route_harms_nobody_else() {
     let empty = answers(&address, "http://bad.example.com/empty", &[], 503);
     assert!(empty.head.contains("\r\nretry-after:"), "an empty Service says when to come again: {}", empty.head);
     // What the API server itself refuses never reaches anybody, and says why.
-    let refused = "{apiVersion: gateway.sluice.dev/v1alpha1, kind: GatewayRoute, metadata: {name: refused}, spec: {routes: \
-         [{hosts: [Bad.example.com], path: api, backends: [{service: {name: shop, port: http}}]}]}}";
-    let file = std::env::temp_dir().join(format!("sluice-story-{}.yaml", std::process::id()));
-    std::fs::write(&file, refused).expect("a temporary file");
-    let complaint = try_kubectl(&["apply", "-n", &space.name, "-f", &file.to_string_lossy()]);
-    std::fs::remove_file(&file).expect("a temporary file");
-    assert!(complaint.as_ref().is_err_and(|text| text.contains("spec.routes[0]")), "{complaint:?}");
+    let refused = |route: &str, said: &str| {
+        let object = format!(
+            "{{apiVersion: gateway.sluice.dev/v1alpha1, kind: GatewayRoute, metadata: {{name: refused}}, spec: {{routes: [{route}]}}}}"
+        );
+        let file = std::env::temp_dir().join(format!("sluice-story-{}.yaml", std::process::id()));
+        std::fs::write(&file, object).expect("a temporary file");
+        // As a client that does not ask for strictness: what the schema does not name would be dropped.
+        let arguments = ["apply", "--validate=false", "-n", &space.name, "-f", &file.to_string_lossy()];
+        let complaint = try_kubectl(&arguments);
+        std::fs::remove_file(&file).expect("a temporary file");
+        assert!(complaint.as_ref().is_err_and(|text| text.contains(said)), "{route}: {complaint:?}");
+    };
+    let backends = "backends: [{service: {name: shop, port: http}}]";
+    refused(&format!("{{hosts: [Bad.example.com], path: /, {backends}}}"), "must be a host name in lower case");
+    refused(&format!("{{hosts: [a.example.com], path: api, {backends}}}"), "must begin with /");
+    refused(&format!("{{hosts: [a.example.com], methods: [get], {backends}}}"), "in capitals");
+    refused("{hosts: [a.example.com]}", "set exactly one of backends, rules");
+    let later = ["security: {allow: [10.0.0.0/8]}", "use: [limits]", "pathRegex: /a", "rateLimits: [{name: a}]"];
+    for field in later {
+        refused(&format!("{{hosts: [a.example.com], {field}, {backends}}}"), "is not supported yet");
+    }
     load.more(200);
     load.finish();
     concluded(&space.name, "good", "True", "True", "True");

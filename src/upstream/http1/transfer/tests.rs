@@ -214,3 +214,18 @@ async fn the_servers_keep_alive_time_is_obeyed() {
     assert_eq!(connection.idle_limit(), Some(Duration::from_millis(1500)));
     assert!(connection.is_reused());
 }
+
+#[tokio::test]
+async fn an_empty_chunked_body_ends_also_when_it_is_sent_again() {
+    let (connection, mut server) = pair().await;
+    let mut transfer = send(connection, Method::PUT, UploadFraming::Chunked, None);
+    let wanted = "PUT / HTTP/1.1\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n";
+    let serve = async {
+        let mut seen = vec![0; wanted.len()];
+        server.read_exact(&mut seen).await.expect("the request");
+        server.write_all(b"HTTP/1.1 204 No Content\r\n\r\n").await.expect("written");
+        seen
+    };
+    let (seen, result) = tokio::join!(serve, read_all(&mut transfer));
+    assert_eq!((seen.as_slice(), result.expect("an answer").0.as_u16()), (wanted.as_bytes(), 204));
+}

@@ -47,7 +47,8 @@ pub async fn hold(client: Client, settings: LeaseSettings, holding: watch::Sende
     let api: Api<Lease> = Api::namespaced(client, &settings.namespace);
     let mut view = View::default();
     loop {
-        let look = tokio::time::timeout(DEADLINE, look(&api, &settings, &mut view));
+        let patience = DEADLINE.min(view.left(Instant::now()));
+        let look = tokio::time::timeout(patience, look(&api, &settings, &mut view));
         let outcome = tokio::select! {
             () = shutdown.cancelled() => break,
             outcome = look => outcome,
@@ -60,7 +61,7 @@ pub async fn hold(client: Client, settings: LeaseSettings, holding: watch::Sende
         announce(&holding, view.is_held(Instant::now()), &settings);
         tokio::select! {
             () = shutdown.cancelled() => break,
-            () = tokio::time::sleep(jittered(LOOK)) => {}
+            () = tokio::time::sleep(jittered(LOOK).min(view.left(Instant::now()))) => {}
         }
     }
     if *holding.borrow() {
@@ -139,6 +140,15 @@ impl View {
 
     fn is_held(&self, now: Instant) -> bool {
         self.renewed.is_some_and(|renewed| now.duration_since(renewed) < GIVE_UP)
+    }
+
+    /// How long nothing may be waited for: a holder has to notice in time that it is one no longer. Others, and those
+    /// whose time is over, wait as long as they like.
+    fn left(&self, now: Instant) -> Duration {
+        match self.renewed {
+            Some(renewed) if self.is_held(now) => GIVE_UP - now.duration_since(renewed),
+            _ => LOOK.max(DEADLINE),
+        }
     }
 }
 

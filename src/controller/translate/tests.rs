@@ -256,3 +256,36 @@ fn examples_lack_nothing_but_their_services() {
     }
     assert!(examples >= 4);
 }
+
+/// Objects full of rules, as many as the schema allows, all for one host.
+fn crowd(namespace: &str, name: &str, created: &str, routes: usize) -> String {
+    let rule = |route: usize, rule: usize| {
+        format!("{{path: /{name}-{route}-{rule}, backends: [{{service: {{name: s, port: 80}}}}]}}")
+    };
+    let rules = |route| (0..32).map(|at| rule(route, at)).collect::<Vec<_>>().join(", ");
+    let routes: Vec<String> =
+        (0..routes).map(|at| format!("{{hosts: [shop.example.com], rules: [{}]}}", rules(at))).collect();
+    format!(
+        "apiVersion: gateway.sluice.dev/v1alpha1\nkind: GatewayRoute\nmetadata: {{name: {name}, namespace: {namespace}, uid: {namespace}-{name}, creationTimestamp: \"{created}\"}}\nspec: {{routes: [{}]}}\n",
+        routes.join(", ")
+    )
+}
+
+#[test]
+fn nobody_can_crowd_the_owner_out_of_a_host() {
+    let mut objects = vec![crowd("shop", "first", "2026-01-01T00:00:00Z", 1)];
+    // With the owner's first 32 rules exactly as many as a host may have: one more would be left out.
+    for number in 0..9 {
+        objects.push(crowd("evil", &format!("e{number}"), "2026-02-01T00:00:00Z", 64));
+    }
+    objects.push(crowd("evil", "e9", "2026-02-01T00:00:00Z", 48));
+    objects.push(crowd("shop", "young", "2026-03-01T00:00:00Z", 1));
+    let world = read_world(&objects.join("---\n"), ClassSettings::default()).unwrap();
+    let translation = translate(&world);
+    let of =
+        |name: &str| translation.verdicts.iter().find(|v| v.object.name == name).expect("a verdict").problems.clone();
+    assert!(of("young").iter().all(|problem| problem.slug != Slug::TooMany), "{:?}", of("young"));
+    assert!(of("e9").iter().any(|problem| problem.slug == Slug::HostOwned));
+    let served: usize = translation.gateway.routes.iter().map(|route| route.rules.len()).sum();
+    assert_eq!(served, 64, "the owner's rules and nobody else's");
+}

@@ -12,8 +12,8 @@ use crate::config::UpstreamSettings;
 use crate::upstream::http1::{ResponseHead, Transfer, TransferError};
 
 use super::Proxy;
+use super::clock::Clock;
 use super::exchange::Exchange;
-use super::forward::Clock;
 use super::hop;
 
 /// A server's answer whose head has arrived.

@@ -5,77 +5,22 @@ use std::future::poll_fn;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Poll;
-use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::header;
 use http_body::Body;
 
-use crate::config::Timeouts;
 use crate::upstream::connect::connect;
-use crate::upstream::deadline::{Deadline, Deadlines, TICK};
 use crate::upstream::http1::encode::HeadWriter;
 use crate::upstream::http1::{Connection, ResponseHead, Transfer, TransferError, UploadFraming};
 use crate::upstream::{EndpointSet, LiveEndpoint};
 
 use super::body::Answer;
+use super::clock::{Clock, TimeUp};
 use super::exchange::Exchange;
 use super::head::Checked;
 use super::refusal::Refusal;
 use super::{Proxy, Routed, hop, retry};
-
-/// Bounds of one exchange in time, as instants.
-#[derive(Debug)]
-pub struct Clock {
-    deadline: Deadline,
-    ticks: Rc<Deadlines>,
-    idle: Duration,
-    /// When the whole exchange must be over.
-    ends: Option<Instant>,
-    /// Bytes that had passed when something last moved, and when that was.
-    moved: (u64, Instant),
-}
-
-/// Which bound was met.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum TimeUp {
-    /// No byte either way.
-    Idle,
-    /// The whole exchange.
-    Request,
-}
-
-impl Clock {
-    fn new(proxy: &Proxy, timeouts: &Timeouts, started: Instant) -> Self {
-        Self {
-            deadline: Deadline::new(proxy.deadlines()),
-            ticks: Rc::clone(proxy.deadlines()),
-            idle: timeouts.idle,
-            ends: (!timeouts.request.is_zero()).then(|| started + timeouts.request),
-            moved: (0, proxy.deadlines().now()),
-        }
-    }
-
-    /// Whether the time of the whole exchange is over. Asked also while data flows.
-    pub fn is_over(&self) -> bool {
-        self.ends.is_some_and(|ends| self.ticks.now() >= ends)
-    }
-
-    /// Ready when time is up. `progress` grows with each byte.
-    pub fn poll(&mut self, cx: &std::task::Context<'_>, progress: u64) -> Poll<TimeUp> {
-        if progress != self.moved.0 {
-            self.moved = (progress, self.ticks.now());
-        }
-        let idle_ends = (!self.idle.is_zero()).then(|| self.moved.1 + self.idle + TICK);
-        let (at, which) = match (idle_ends, self.ends) {
-            (Some(idle), Some(ends)) if ends <= idle => (ends, TimeUp::Request),
-            (Some(idle), _) => (idle, TimeUp::Idle),
-            (None, Some(ends)) => (ends, TimeUp::Request),
-            (None, None) => return Poll::Pending,
-        };
-        self.deadline.poll(cx, at).map(|()| which)
-    }
-}
 
 /// Sends the request on and waits for the head of the answer.
 ///
@@ -167,13 +112,12 @@ impl Attempt<'_> {
     /// An idle connection, or a new one.
     async fn connection(&mut self, endpoint: &Arc<LiveEndpoint>) -> Result<Connection, Refusal> {
         if self.may_use_idle
-            && let Some(idle) = self.proxy.pool.take(endpoint, self.clock.ticks.now())
+            && let Some(idle) = self.proxy.pool.take(endpoint, self.clock.now())
         {
             return Ok(idle);
         }
         let mut within = self.set.settings().connect_timeout;
-        if let Some(ends) = self.clock.ends {
-            let left = ends.saturating_duration_since(Instant::now());
+        if let Some(left) = self.clock.left() {
             if left.is_zero() {
                 return Err(Refusal::RequestTimeout);
             }

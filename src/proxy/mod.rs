@@ -12,6 +12,7 @@
 //! [`Exchange`](exchange::Exchange) when it is dropped, with the last byte of the body and not with the head.
 
 pub mod body;
+pub mod clock;
 pub mod exchange;
 pub mod forward;
 pub mod head;

@@ -260,8 +260,3 @@ fn is_about_one_connection(error: &std::io::Error) -> bool {
     use std::io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset, Interrupted};
     matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset | Interrupted)
 }
-
-/// Open connections of a worker; counted where its neighbours see it.
-pub fn load_of(loads: &[AtomicUsize], number: usize) -> usize {
-    loads.get(number).map_or(0, |load| load.load(Ordering::Relaxed))
-}

@@ -10,19 +10,8 @@ use crate::config::vocabulary::later_fields;
 
 /// Fields of the object's spec itself.
 const OF_SPEC: [&str; 2] = ["certificates", "grants"];
-const LISTS: [&str; 11] = [
-    "certificates",
-    "conditions",
-    "errorPages",
-    "grants",
-    "listeners",
-    "mirrors",
-    "rateLimits",
-    "upgrades",
-    "use",
-    "fields",
-    "enforce",
-];
+const LISTS: [&str; 6] = ["certificates", "conditions", "errorPages", "grants", "mirrors", "rateLimits"];
+const LISTS_OF_TEXTS: [&str; 3] = ["listeners", "upgrades", "use"];
 const TEXTS: [&str; 9] =
     ["id", "maxAge", "pathRegex", "perTry", "protocol", "proxyProtocol", "state", "streamIdle", "via"];
 const NUMBERS: [&str; 3] = ["maxRequests", "priority", "whenEmpty"];
@@ -44,6 +33,8 @@ fn add(properties: &mut Map<String, Value>, name: &str) {
     let anything = json!({"type": "object", "maxProperties": 256, "x-kubernetes-preserve-unknown-fields": true});
     let mut node = if LISTS.contains(&name) {
         json!({"type": "array", "maxItems": 64, "items": anything})
+    } else if LISTS_OF_TEXTS.contains(&name) {
+        json!({"type": "array", "maxItems": 64, "items": {"type": "string", "maxLength": 512}})
     } else if TEXTS.contains(&name) || name == "zone" {
         json!({"type": "string", "maxLength": 512})
     } else if NUMBERS.contains(&name) {

@@ -1,7 +1,7 @@
 //! How it ends: no request is lost, and it ends in time.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::lang::backend::Backend;
@@ -19,9 +19,10 @@ fn h112_told_to_end_it_serves_on_says_so_and_loses_nothing() {
     let mut gateway = gateway_with(&route(&backend), &["--drain", "2s"]);
     let (port, admin) = (gateway.port, gateway.admin);
     let ended = Arc::new(AtomicBool::new(false));
+    let told_to_go = Arc::new(AtomicUsize::new(0));
     let clients: Vec<_> = (0..4)
         .map(|_| {
-            let ended = ended.clone();
+            let (ended, told_to_go) = (ended.clone(), told_to_go.clone());
             std::thread::spawn(move || {
                 let (mut count, mut told) = (0, 0);
                 // As a balancer does: new connections until readiness is gone for a while.
@@ -36,6 +37,7 @@ fn h112_told_to_end_it_serves_on_says_so_and_loses_nothing() {
                         count += 1;
                         if answer.header("connection") == Some("close") {
                             told += 1;
+                            told_to_go.fetch_add(1, Ordering::Relaxed);
                             break;
                         }
                     }
@@ -44,15 +46,15 @@ fn h112_told_to_end_it_serves_on_says_so_and_loses_nothing() {
             })
         })
         .collect();
-    std::thread::sleep(Duration::from_millis(200));
+    eventually("all of them run", || (backend.seen().len() > 100).then_some(()));
     gateway.signal("TERM");
     eventually("not ready", || {
         let answer =
             crate::lang::client::try_exchange(admin, b"GET /readyz HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
         answer.is_ok_and(|answer| answer.status == 503).then_some(())
     });
-    // The balancer has noticed and sends no more, well before the drain time is over.
-    std::thread::sleep(Duration::from_millis(1000));
+    // The balancer notices and sends no more, after every client was told to go and some came again.
+    eventually("told to go", || (told_to_go.load(Ordering::Relaxed) > 20).then_some(()));
     ended.store(true, Ordering::Relaxed);
     for client in clients {
         let (count, told) = client.join().expect("no request failed");

@@ -153,6 +153,7 @@ fn report(snapshot: &Snapshot, parts: &Parts) -> Report {
         Decision::NoRoute => report.refused = Some("404 no_route".into()),
         Decision::Rule(found) => match &found.rule.action {
             Action::Broken => report.refused = Some("500 rule_off".into()),
+            Action::Redirect(_) | Action::Respond(_) => {}
             Action::Forward(_) => report.backends = shares(&snapshot.gateway, &found.rule),
         },
     }

@@ -17,10 +17,11 @@ use http::{HeaderName, HeaderValue, Method};
 use super::id::{RuleId, UpstreamId};
 use super::problem::{Problem, Slug};
 use super::route::{
-    Action, Destination, HeaderEquals, HostPattern, Match, MethodName, PathMatch, Route, Rule, Source, Target, Timeouts,
+    Action, Destination, HeaderEquals, HostPattern, Match, MethodName, PathMatch, Route, Rule, Source, Target,
 };
 use super::schema::{HOST_MESSAGE, PATH_MESSAGE, WEIGHTS_MESSAGE};
 use super::spec::{BackendSpec, RouteSpec, RuleFields, ServiceSpec, TimeoutsSpec};
+use super::traffic::{Timeouts, Traffic};
 use super::upstream::{Endpoint, Upstream, UpstreamSettings};
 
 mod duplicate;
@@ -164,7 +165,12 @@ impl Describer<'_> {
         let wrote_hosts = spec.hosts.as_ref().is_some_and(|hosts| !hosts.is_empty());
         let is_nowhere = hosts.is_empty() && (wrote_hosts || !self.scope.allows_any_host());
         let rules = if is_nowhere { Vec::new() } else { rules };
-        Route { source: self.scope.source(), hosts, rules: rules.into_iter().map(Arc::new).collect() }
+        Route {
+            source: self.scope.source(),
+            hosts,
+            listeners: Vec::new(),
+            rules: rules.into_iter().map(Arc::new).collect(),
+        }
     }
 
     fn rules<'s>(&mut self, specs: impl Iterator<Item = &'s RuleFields>, parent: &Parent, at: &str) -> Vec<Rule> {
@@ -251,7 +257,8 @@ impl Describer<'_> {
             at: at.to_owned(),
             matches,
             action: if is_broken { Action::Broken } else { Action::Forward(targets) },
-            timeouts,
+            priority: 0,
+            traffic: Arc::new(Traffic { timeouts, ..Traffic::default() }),
         }
     }
 
@@ -266,7 +273,7 @@ impl Describer<'_> {
             (Some(bad), _) => self.broken_path(bad, &format!("{at}.path")),
             (None, Some(bad)) => self.broken_path(bad, &format!("{at}.exactPath")),
         };
-        Match { path, methods: self.methods(spec, at), headers: self.headers(spec, at) }
+        Match { methods: self.methods(spec, at), headers: self.headers(spec, at), ..Match::path(path) }
     }
 
     fn broken_path(&mut self, text: &str, at: &str) -> PathMatch {
@@ -375,7 +382,7 @@ enum Backend {
 fn add_target(targets: &mut Vec<Target>, to: Destination, weight: u32) {
     match targets.iter_mut().find(|target| target.to == to) {
         Some(target) => target.weight = target.weight.saturating_add(weight),
-        None => targets.push(Target { to, weight }),
+        None => targets.push(Target::plain(to, weight)),
     }
 }
 

@@ -63,3 +63,8 @@ text_id! {
     /// new pod on an old address is somebody else.
     EndpointId
 }
+
+text_id! {
+    /// A limit: where it is written and its name, `policies/public-api/per-client`. Written once, counted once.
+    LimiterId
+}

@@ -6,22 +6,30 @@
 //! sockets or of Kubernetes, and never changes once made; shared parts are shared by `Arc`, so that what
 //! two descriptions have in common can be recognised by pointer.
 //!
+//! `route` says what is served where, `traffic` how, `message` what is changed on the way, `upstream` what is known
+//! about servers, `listener` about clients' side. `attribute`, `cidr`, `pattern`, `status_set` are values in them.
 //! `id` names what outlives a description, `units` reads texts, `problem` says what is wrong and `place`
 //! where. `file` reads the file skin: `yaml` gives values and places, `check` holds them against the
 //! schema as `shape` sees it, `vocabulary` and `nearest` guess what was meant.
 
+pub mod attribute;
 pub mod check;
+pub mod cidr;
 pub mod describe;
 pub mod file;
 pub mod id;
 pub mod listener;
+pub mod message;
 pub mod nearest;
+pub mod pattern;
 pub mod place;
 pub mod problem;
 pub mod route;
 pub mod schema;
 pub mod shape;
 pub mod spec;
+pub mod status_set;
+pub mod traffic;
 pub mod units;
 pub mod upstream;
 pub mod vocabulary;
@@ -32,11 +40,18 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-pub use id::{EndpointId, RuleId, UpstreamId};
+pub use attribute::Attribute;
+pub use cidr::Cidr;
+pub use id::{EndpointId, LimiterId, RuleId, UpstreamId};
 pub use listener::Listener;
+pub use pattern::Pattern;
 pub use problem::{Effect, Problem, Slug};
-pub use route::{Action, Destination, HostPattern, Match, PathMatch, Route, Rule, Source, Target, Timeouts};
+pub use route::{
+    Action, Condition, Destination, HostPattern, Match, PathMatch, Route, Rule, Source, Subject, Target, Test,
+};
 pub use spec::AccessLogFormat;
+pub use status_set::StatusSet;
+pub use traffic::{Timeouts, Traffic};
 pub use upstream::{Endpoint, EndpointState, Upstream, UpstreamSettings};
 
 /// The whole description of what is served.
@@ -67,6 +82,11 @@ pub struct Offer {
 pub struct Applied {
     /// That of the [`Offer`]; 0 before the first.
     pub number: u64,
+}
+
+/// What is a default is left out where a description is shown: what was chosen stands out.
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
 }
 
 /// Writes a duration the way users write it.

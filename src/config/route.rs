@@ -5,15 +5,15 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
 
 use http::{HeaderName, Method};
 use serde::Serialize;
 
+use super::cidr::Cidr;
 use super::id::{RuleId, UpstreamId};
-
-/// 60 s: nginx' read timeout, known to all.
-pub const DEFAULT_IDLE_TIMEOUT: Duration = Duration::from_secs(60);
+use super::message::{HeaderEdits, Redirect, Respond};
+use super::pattern::Pattern;
+use super::traffic::Traffic;
 
 /// Hosts with a list of rules.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -23,6 +23,9 @@ pub struct Route {
     pub source: Source,
     /// Who answers for it; empty: any host that nobody named.
     pub hosts: Vec<HostPattern>,
+    /// Names of the listeners it is served on; empty: all.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub listeners: Vec<String>,
     /// In the order written.
     pub rules: Vec<Arc<Rule>>,
 }
@@ -80,10 +83,14 @@ pub struct Rule {
     pub at: String,
     /// When it applies.
     pub matches: Match,
+    /// First key of precedence, -1000 to 1000.
+    #[serde(skip_serializing_if = "super::is_default")]
+    pub priority: i32,
     /// What is done.
     pub action: Action,
-    /// Bounds in time.
-    pub timeouts: Timeouts,
+    /// Choices about its requests, with all that is inherited; shared by rules that have the same.
+    #[serde(skip_serializing_if = "super::is_default")]
+    pub traffic: Arc<Traffic>,
 }
 
 /// All of it must hold.
@@ -93,17 +100,38 @@ pub struct Match {
     /// The path of the request.
     pub path: PathMatch,
     /// Sorted; empty: all.
-    #[serde(serialize_with = "serialize_methods", skip_serializing_if = "Vec::is_empty")]
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub methods: Vec<MethodName>,
     /// Sorted by name. Some value of the header must be equal.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub headers: Vec<HeaderEquals>,
+    /// Query parameters, sorted by name. Some value of the parameter must be equal.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub query: Vec<NameEquals>,
+    /// Cookies, sorted by name. Some cookie of the name must be equal.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub cookies: Vec<NameEquals>,
+    /// Further ones, sorted.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub conditions: Vec<Condition>,
 }
 
 impl Match {
     /// Everything below `/`.
     pub fn everything() -> Self {
-        Self { path: PathMatch::Prefix("/".to_owned()), methods: Vec::new(), headers: Vec::new() }
+        Self::path(PathMatch::Prefix("/".to_owned()))
+    }
+
+    /// This path, whatever else.
+    pub fn path(path: PathMatch) -> Self {
+        Self {
+            path,
+            methods: Vec::new(),
+            headers: Vec::new(),
+            query: Vec::new(),
+            cookies: Vec::new(),
+            conditions: Vec::new(),
+        }
     }
 }
 
@@ -117,6 +145,15 @@ impl fmt::Display for Match {
         for header in &self.headers {
             write!(f, " {}={:?}", header.name, header.value)?;
         }
+        for query in &self.query {
+            write!(f, " query:{}={:?}", query.name, query.value)?;
+        }
+        for cookie in &self.cookies {
+            write!(f, " cookie:{}={:?}", cookie.name, cookie.value)?;
+        }
+        for condition in &self.conditions {
+            write!(f, " {condition}")?;
+        }
         Ok(())
     }
 }
@@ -129,6 +166,8 @@ pub enum PathMatch {
     Exact(String),
     /// Whole segments: `/api` covers `/api` and `/api/x`, not `/apis`. No final `/`, except `/` itself.
     Prefix(String),
+    /// The whole path matches.
+    Regex(Pattern),
 }
 
 impl fmt::Display for PathMatch {
@@ -136,6 +175,7 @@ impl fmt::Display for PathMatch {
         match self {
             Self::Exact(path) => write!(f, "exact {path}"),
             Self::Prefix(path) => write!(f, "prefix {path}"),
+            Self::Regex(pattern) => write!(f, "regex {pattern}"),
         }
     }
 }
@@ -148,6 +188,12 @@ impl MethodName {
     /// As it stands in the request line.
     pub fn as_str(&self) -> &str {
         self.0.as_str()
+    }
+}
+
+impl Serialize for MethodName {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
     }
 }
 
@@ -186,12 +232,101 @@ impl PartialOrd for HeaderEquals {
     }
 }
 
+/// A query parameter or cookie with the value it must have. Both are compared byte for byte, decoded.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct NameEquals {
+    /// Case counts.
+    pub name: String,
+    /// Case counts.
+    pub value: String,
+}
+
+/// A condition beyond equality.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Condition {
+    /// Of the values of a header, query parameter or cookie.
+    Values(Subject, Test),
+    /// The client's address is in one of these.
+    ClientAddress(Vec<Cidr>),
+}
+
+impl fmt::Display for Condition {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Values(subject, test) => write!(f, "{subject} {test}"),
+            Self::ClientAddress(ranges) => {
+                f.write_str("clientAddress in ")?;
+                ranges
+                    .iter()
+                    .enumerate()
+                    .try_for_each(|(index, range)| write!(f, "{}{range}", if index == 0 { "" } else { "," }))
+            }
+        }
+    }
+}
+
+/// What a condition looks at.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Subject {
+    /// In lower case.
+    Header(String),
+    /// Case counts.
+    Query(String),
+    /// Case counts.
+    Cookie(String),
+}
+
+impl fmt::Display for Subject {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Header(name) => write!(f, "header:{name}"),
+            Self::Query(name) => write!(f, "query:{name}"),
+            Self::Cookie(name) => write!(f, "cookie:{name}"),
+        }
+    }
+}
+
+/// What values must be like. `NoneOf` and `Present(false)` look at every value, the others at some value.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Test {
+    /// Some value is one of these; sorted.
+    AnyOf(Vec<String>),
+    /// No value is one of these; holds without any value; sorted.
+    NoneOf(Vec<String>),
+    /// Some value begins so.
+    Prefix(String),
+    /// Some value matches whole.
+    Regex(Pattern),
+    /// Whether there is a value.
+    Present(bool),
+}
+
+impl fmt::Display for Test {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::AnyOf(values) => write!(f, "anyOf {values:?}"),
+            Self::NoneOf(values) => write!(f, "noneOf {values:?}"),
+            Self::Prefix(prefix) => write!(f, "prefix {prefix:?}"),
+            Self::Regex(pattern) => write!(f, "regex {pattern:?}"),
+            Self::Present(present) => write!(f, "present {present}"),
+        }
+    }
+}
+
 /// What a rule does.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Action {
     /// Send on to one of these, by weight.
     Forward(Vec<Target>),
+    /// Send the client elsewhere.
+    Redirect(Redirect),
+    /// Answer itself.
+    Respond(Respond),
     /// The rule is off and answers 500: it keeps its place, as its requests would otherwise fall to a
     /// wider rule without its checks.
     Broken,
@@ -205,6 +340,19 @@ pub struct Target {
     pub to: Destination,
     /// Share beside the other targets; 0: nothing.
     pub weight: u32,
+    /// For this target only, after those of the rule.
+    #[serde(skip_serializing_if = "HeaderEdits::is_empty")]
+    pub request_headers: HeaderEdits,
+    /// For this target only, before those of the rule.
+    #[serde(skip_serializing_if = "HeaderEdits::is_empty")]
+    pub response_headers: HeaderEdits,
+}
+
+impl Target {
+    /// Without changes of its own.
+    pub fn plain(to: Destination, weight: u32) -> Self {
+        Self { to, weight, request_headers: HeaderEdits::default(), response_headers: HeaderEdits::default() }
+    }
 }
 
 /// Where a share of requests goes.
@@ -215,28 +363,6 @@ pub enum Destination {
     Upstream(UpstreamId),
     /// The backend does not exist or is not permitted: these requests get 500, the others are served.
     Missing,
-}
-
-/// Bounds in time of one exchange. Zero: no bound.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Timeouts {
-    /// First byte in to last byte out, retries included. Default none: a total breaks downloads.
-    #[serde(serialize_with = "super::serialize_duration")]
-    pub request: Duration,
-    /// No byte either way.
-    #[serde(serialize_with = "super::serialize_duration")]
-    pub idle: Duration,
-}
-
-impl Default for Timeouts {
-    fn default() -> Self {
-        Self { request: Duration::ZERO, idle: DEFAULT_IDLE_TIMEOUT }
-    }
-}
-
-fn serialize_methods<S: serde::Serializer>(methods: &[MethodName], serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.collect_seq(methods.iter().map(MethodName::as_str))
 }
 
 fn serialize_header_name<S: serde::Serializer>(name: &HeaderName, serializer: S) -> Result<S::Ok, S::Error> {

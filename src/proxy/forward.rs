@@ -37,7 +37,7 @@ where
 {
     let Routed { upstream, head, framing } = routed;
     let set = upstream.current();
-    let timeouts = exchange.plan.as_ref().map(|plan| plan.rule.timeouts).unwrap_or_default();
+    let timeouts = exchange.plan.as_ref().map(|plan| plan.rule.traffic.timeouts).unwrap_or_default();
     let clock = Clock::new(proxy, &timeouts, exchange.started);
     let mut attempt = Attempt { proxy, exchange, set: &set, clock, tried: Vec::new(), may_use_idle: true };
     let mut body = Some(body);

@@ -23,6 +23,7 @@ impl fmt::Display for Mismatch {
         match self {
             Self::Path(PathMatch::Exact(path)) => write!(f, "the path is not {path}"),
             Self::Path(PathMatch::Prefix(path)) => write!(f, "the path is not below {path}"),
+            Self::Path(PathMatch::Regex(pattern)) => write!(f, "the path does not match {pattern}"),
             Self::Method => f.write_str("the method is not one of its methods"),
             Self::Header(header) => write!(f, "the header {} is not {:?}", header.name, header.value),
         }
@@ -67,6 +68,7 @@ fn header_holds(header: &HeaderEquals, head: &Head<'_>) -> bool {
 fn path_holds(wanted: &PathMatch, path: &str) -> bool {
     match wanted {
         PathMatch::Exact(exact) => path == exact,
+        PathMatch::Regex(pattern) => pattern.matches(path),
         PathMatch::Prefix(prefix) => {
             let prefix = prefix.strip_suffix('/').unwrap_or(prefix);
             path.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))

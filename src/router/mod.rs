@@ -154,6 +154,7 @@ impl<P> HostTable<P> {
             let (map, key) = match &candidate.rule.matches.path {
                 PathMatch::Exact(path) => (&mut table.exact, path.as_str()),
                 PathMatch::Prefix(path) => (&mut table.prefixes, path.strip_suffix('/').unwrap_or(path)),
+                PathMatch::Regex(_) => continue,
             };
             map.entry(key.to_owned()).or_default().push(rank);
         }

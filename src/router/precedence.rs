@@ -30,6 +30,8 @@ pub struct Precedence {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Kind {
     Exact,
+    /// By pattern.
+    Regex,
     Prefix,
 }
 
@@ -64,8 +66,9 @@ impl Precedence {
     /// The keys that a match has by itself.
     pub fn of(matches: &Match) -> Self {
         let (kind, path) = match &matches.path {
-            PathMatch::Exact(path) => (Kind::Exact, path),
-            PathMatch::Prefix(path) => (Kind::Prefix, path),
+            PathMatch::Exact(path) => (Kind::Exact, path.as_str()),
+            PathMatch::Regex(pattern) => (Kind::Regex, pattern.as_str()),
+            PathMatch::Prefix(path) => (Kind::Prefix, path.as_str()),
         };
         Self {
             kind,

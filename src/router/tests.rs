@@ -4,7 +4,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use proptest::prelude::*;
 
 use crate::config::route::{HeaderEquals, MethodName};
-use crate::config::{Action, Match, RuleId, Timeouts};
+use crate::config::{Action, Match, RuleId};
 
 use super::*;
 
@@ -15,7 +15,8 @@ fn rule(index: usize, matches: Match) -> Arc<Rule> {
         at: format!("routes[{index}]"),
         matches,
         action: Action::Broken,
-        timeouts: Timeouts::default(),
+        priority: 0,
+        traffic: Arc::default(),
     })
 }
 
@@ -53,6 +54,7 @@ fn naive(rules: &[(Option<HostPattern>, Match)], head: &Head<'_>) -> Result<usiz
 fn holds(matches: &Match, head: &Head<'_>) -> bool {
     let path = match &matches.path {
         PathMatch::Exact(path) => head.path == path,
+        PathMatch::Regex(pattern) => pattern.matches(head.path),
         PathMatch::Prefix(path) if path == "/" => true,
         PathMatch::Prefix(path) => head.path == path || head.path.starts_with(&format!("{path}/")),
     };
@@ -68,6 +70,7 @@ fn holds(matches: &Match, head: &Head<'_>) -> bool {
 fn key(matches: &Match) -> (bool, usize, bool, usize) {
     let (exact, length) = match &matches.path {
         PathMatch::Exact(path) => (true, path.trim_end_matches('/').len()),
+        PathMatch::Regex(pattern) => (false, pattern.as_str().len()),
         PathMatch::Prefix(path) => (false, path.trim_end_matches('/').len()),
     };
     (exact, length, !matches.methods.is_empty(), matches.headers.len())
@@ -94,7 +97,7 @@ fn any_match() -> impl Strategy<Value = Match> {
             .map(|n| HeaderEquals { name: HeaderName::from_static(n), value: "1".into() })
             .collect::<Vec<_>>()
     });
-    (path, methods, headers).prop_map(|(path, methods, headers)| Match { path, methods, headers })
+    (path, methods, headers).prop_map(|(path, methods, headers)| Match { methods, headers, ..Match::path(path) })
 }
 
 proptest! {

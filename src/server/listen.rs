@@ -85,7 +85,7 @@ mod tests {
     fn a_port_that_somebody_has_is_not_shared_with_them() {
         let taken = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let port = taken.local_addr().expect("bound").port();
-        let listener = Listener { name: "http".into(), address: Some(Ipv4Addr::LOCALHOST.into()), port };
+        let listener = Listener { address: Some(Ipv4Addr::LOCALHOST.into()), ..Listener::named_by_port(port) };
         assert!(open(&listener, 2).is_err());
         drop(taken);
         let ours = open(&listener, 2).expect("it is free now");

@@ -65,7 +65,7 @@ impl Compiler {
 
     fn plan(&self, rule: &Arc<Rule>) -> Plan {
         let split = match &rule.action {
-            Action::Broken => None,
+            Action::Broken | Action::Redirect(_) | Action::Respond(_) => None,
             Action::Forward(targets) => {
                 let targets = targets.iter().map(|target| (self.resolve(&target.to), target.weight));
                 Some(Split::new(targets.collect()))

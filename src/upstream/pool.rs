@@ -54,13 +54,13 @@ impl Pool {
         if endpoint.is_retired() {
             return;
         }
-        let limit = settings.pool_idle_timeout;
+        let limit = settings.pool.idle_timeout;
         let limit = connection.idle_limit().map_or(limit, |servers| servers.min(limit));
         let mut idle = self.idle.borrow_mut();
         let shelf = idle
             .entry(endpoint.number())
             .or_insert_with(|| Shelf { endpoint: Arc::clone(endpoint), connections: Vec::new() });
-        if shelf.connections.len() < settings.pool_max_idle {
+        if shelf.connections.len() < settings.pool.max_idle {
             shelf.connections.push(Idle { connection, until: now + limit });
         }
     }

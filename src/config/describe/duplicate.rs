@@ -8,6 +8,7 @@ use crate::config::route::{HostPattern, Match, Route, Rule};
 ///
 /// Returns, for each later one, the place where it is written and the earlier route and rule. `routes`
 /// must be in the order of precedence (source, then position).
+#[expect(clippy::mutable_key_type, reason = "a pattern compares by its text, not by its engine's caches")]
 pub fn find_duplicates<'a>(routes: impl Iterator<Item = &'a Route>) -> Vec<Duplicate<'a>> {
     let mut seen: BTreeMap<(Option<&HostPattern>, &Match), (&Route, &Rule)> = BTreeMap::new();
     let mut found = Vec::new();

@@ -20,9 +20,9 @@ pub fn describe_settings(
     read_duration(connect_timeout, &format!("{at}.connectTimeout"), problems, &mut settings.connect_timeout);
     if let Some(pool) = pool {
         let place = format!("{at}.pool.idleTimeout");
-        read_duration(pool.idle_timeout.as_deref(), &place, problems, &mut settings.pool_idle_timeout);
+        read_duration(pool.idle_timeout.as_deref(), &place, problems, &mut settings.pool.idle_timeout);
         if let Some(max_idle) = pool.max_idle {
-            settings.pool_max_idle = usize::try_from(max_idle).unwrap_or(0);
+            settings.pool.max_idle = usize::try_from(max_idle).unwrap_or(0);
         }
     }
     settings

@@ -274,7 +274,7 @@ fn a_missing_service_costs_its_own_share_only() {
     );
     let Action::Forward(targets) = &only_rule(&described).action else { panic!("the rule is served") };
     assert_eq!(targets.len(), 2);
-    assert_eq!(targets[1], Target { to: Destination::Missing, weight: 3 });
+    assert_eq!(targets[1], Target::plain(Destination::Missing, 3));
     assert_eq!(
         problems(&described),
         [
@@ -349,7 +349,7 @@ fn a_rule_takes_timeouts_from_its_route_member_by_member() {
     let seconds: Vec<(u64, u64)> = described.routes[0]
         .rules
         .iter()
-        .map(|rule| (rule.timeouts.request.as_secs(), rule.timeouts.idle.as_secs()))
+        .map(|rule| (rule.traffic.timeouts.request.as_secs(), rule.traffic.timeouts.idle.as_secs()))
         .collect();
     assert_eq!(seconds, [(9, 1), (0, 8), (9, 8)]);
 }

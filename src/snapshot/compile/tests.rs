@@ -3,9 +3,7 @@
 use http::{HeaderMap, Method};
 use proptest::prelude::*;
 
-use crate::config::{
-    Gateway, Match, PathMatch, Route, RuleId, Source, Target, Timeouts, Upstream, UpstreamId, UpstreamSettings,
-};
+use crate::config::{Gateway, Match, PathMatch, Route, RuleId, Source, Target, Upstream, UpstreamId, UpstreamSettings};
 use crate::observe::metrics::Metrics;
 use crate::router::{Decision, Head};
 
@@ -22,11 +20,12 @@ fn route(number: usize, host: usize, path: usize) -> Arc<Route> {
         name: number.to_string(),
         at: String::new(),
         matches: Match { path: PathMatch::Prefix(format!("/{path}")), ..Match::everything() },
-        action: Action::Forward(vec![Target { to: Destination::Upstream(id), weight: 1 }]),
-        timeouts: Timeouts::default(),
+        action: Action::Forward(vec![Target::plain(Destination::Upstream(id), 1)]),
+        priority: 0,
+        traffic: Arc::default(),
     };
     let hosts = if host == 0 { Vec::new() } else { vec![HostPattern::Exact(format!("h{host}"))] };
-    Arc::new(Route { source: Source::File, hosts, rules: vec![Arc::new(rule)] })
+    Arc::new(Route { source: Source::File, hosts, listeners: Vec::new(), rules: vec![Arc::new(rule)] })
 }
 
 fn gateway(routes: &[Arc<Route>]) -> Arc<Gateway> {

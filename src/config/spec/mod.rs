@@ -1,0 +1,109 @@
+//! The configuration as it is written: one schema for the file and for objects.
+//!
+//! These types are what serde reads, what the CRD's schema is made from, and nothing else: texts are
+//! still texts. `describe` turns them into the Gateway and says what is wrong with them. Every field
+//! but a few is optional, and none has a schema default: a default frozen into objects would hide
+//! later ones.
+//!
+//! The schema carries the reference's validation rules (CEL) with their messages; the same checks
+//! exist once more in `describe`, since files never see an API server and an old CRD lets old
+//! mistakes through.
+//!
+//! Here stand the two documents and how they name servers; `route`, `traffic`, `upstream`, `listener` and `operator`
+//! hold what they are made of.
+
+mod listener;
+mod operator;
+mod route;
+mod traffic;
+mod upstream;
+
+use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
+use kube::KubeSchema;
+use serde::{Deserialize, Serialize};
+
+pub use listener::*;
+pub use operator::*;
+pub use route::*;
+pub use traffic::*;
+pub use upstream::*;
+
+/// One share of a rule's requests.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = Rule::new("[has(self.url), has(self.service), has(self.upstream)].exists_one(x, x)")
+        .message("set exactly one of url, service, upstream"),
+)]
+pub struct BackendSpec {
+    /// A server: http://host:port. In objects only hosts that the operator lists.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 512))]
+    pub url: Option<String>,
+    /// A Service of the cluster.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub service: Option<ServiceSpec>,
+    /// The name of an upstream of the same file or object.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 253))]
+    pub upstream: Option<String>,
+    /// Share of requests beside the other backends. Default 1; 0: nothing new.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 1_000_000))]
+    pub weight: Option<i32>,
+}
+
+/// A port of a Service.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ServiceSpec {
+    /// The Service.
+    #[schemars(length(min = 1, max = 63))]
+    pub name: String,
+    /// The Service's port (not the targetPort), by name or number.
+    pub port: IntOrString,
+    /// Default: the namespace of the object. Another one needs a ReferenceGrant there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 63))]
+    pub namespace: Option<String>,
+}
+
+/// The file (file only).
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct FileSpec {
+    /// Where clients connect. Default: http on port 9000.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub listeners: Option<Vec<ListenerSpec>>,
+    /// What is served.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub routes: Option<Vec<RouteSpec>>,
+    /// Named groups of servers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub upstreams: Option<Vec<UpstreamSpec>>,
+    /// What operators see.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub observability: Option<ObservabilitySpec>,
+}
+
+/// The spec of a `GatewayRoute`: the parts of the file that tenants may write.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = Rule::new("has(self.routes) || has(self.upstreams)")
+        .message("an empty GatewayRoute does nothing: set routes or upstreams"),
+)]
+pub struct ObjectSpec {
+    /// Which instance of Sluice serves it. Unset: those that serve unclassed objects, as the one of class sluice does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 253))]
+    pub ingress_class_name: Option<String>,
+    /// What is served.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 64))]
+    pub routes: Option<Vec<RouteSpec>>,
+    /// What is known about the servers of Services in the object's namespace.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 64))]
+    pub upstreams: Option<Vec<UpstreamSpec>>,
+}

@@ -1,0 +1,20 @@
+//! Choices about requests as written: the fields that routes, rules, policies and defaults share.
+
+use kube::KubeSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::config::schema;
+
+/// Bounds in time. 0s: no bound.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct TimeoutsSpec {
+    /// First byte in to last byte out, retries included: 504. Default 0s, as a total breaks downloads.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "schema::duration")]
+    pub request: Option<String>,
+    /// No byte either way: 504, or reset once the response began. Default 60s.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "schema::duration")]
+    pub idle: Option<String>,
+}

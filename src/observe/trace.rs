@@ -27,6 +27,11 @@ impl Ids {
         RequestId::Made(u128::from(self.next()) << 64 | u128::from(self.next()))
     }
 
+    /// A number that nobody can foresee without knowing the others; for spreading things out.
+    pub fn number(&self) -> u64 {
+        self.next()
+    }
+
     /// splitmix64 (Steele, Lea, Flood 2014): every state once, well spread.
     fn next(&self) -> u64 {
         let state = self.state.get().wrapping_add(0x9e37_79b9_7f4a_7c15);

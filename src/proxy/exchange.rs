@@ -17,6 +17,7 @@ use crate::snapshot::Plan;
 use crate::upstream::Load;
 
 use super::refusal::Refusal;
+use super::request_body::Fault;
 use super::{Client, Proxy};
 
 /// What is known about a request that is being answered.
@@ -41,6 +42,8 @@ pub struct Exchange {
     pub load: Option<Load>,
     /// Tries after the first.
     pub retries: usize,
+    /// Why the client's body broke off, if it did and has one.
+    pub body_fault: Option<Fault>,
     /// As sent to the client.
     pub status: StatusCode,
     /// Why the answer is ours, or what went wrong.
@@ -67,6 +70,7 @@ impl Exchange {
             service: None,
             load: None,
             retries: 0,
+            body_fault: None,
             status: StatusCode::from_u16(CLIENT_CLOSED).unwrap_or(StatusCode::BAD_REQUEST),
             reason: "client_closed",
             bytes: 0,
@@ -78,6 +82,11 @@ impl Exchange {
         self.status = status;
         self.reason = refusal.reason();
         self.load = None;
+    }
+
+    /// Why the client did not deliver its body.
+    pub fn client_fault(&self) -> Refusal {
+        self.body_fault.as_ref().and_then(Fault::get).unwrap_or(Refusal::ClientBody)
     }
 
     fn log(&self, service: &str) {

@@ -24,11 +24,11 @@ impl Default for Ids {
 impl Ids {
     /// A new one.
     pub fn request_id(&self) -> RequestId {
-        RequestId::Made(u128::from(self.next()) << 64 | u128::from(self.next()))
+        RequestId::Made(u128::from(self.number()) << 64 | u128::from(self.number()))
     }
 
-    /// splitmix64 (Steele, Lea, Flood 2014): every state once, well spread.
-    fn next(&self) -> u64 {
+    /// A number that cannot be guessed easily, for choices: splitmix64 (Steele, Lea, Flood 2014): every state once, well spread.
+    pub fn number(&self) -> u64 {
         let state = self.state.get().wrapping_add(0x9e37_79b9_7f4a_7c15);
         self.state.set(state);
         let mixed = (state ^ (state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);

@@ -28,8 +28,8 @@ pub struct Answer<B> {
 impl<B> Answer<B> {
     /// The response for the client; the exchange settles with its last byte.
     pub fn into_response(self, proxy: &Rc<Proxy>, mut exchange: Box<Exchange>) -> Response<ProxyBody<B>> {
-        exchange.status = self.head.status;
-        exchange.reason = "";
+        exchange.record.status = self.head.status;
+        exchange.record.reason = "";
         let mut streaming = Streaming {
             transfer: Some(self.transfer),
             clock: self.clock,
@@ -89,14 +89,14 @@ impl<B> Streaming<B> {
             return;
         }
         let Some(connection) = self.transfer.take().and_then(|transfer| transfer.into_connection()) else { return };
-        if let Some(load) = &self.exchange.load {
+        if let Some(load) = &self.exchange.record.load {
             let now = self.proxy.deadlines.now();
             self.proxy.pool.put(load.endpoint(), connection, &self.settings, now);
         }
     }
 
     fn break_off(&mut self, reason: &'static str) -> BrokenOff {
-        self.exchange.reason = reason;
+        self.exchange.record.reason = reason;
         self.transfer = None;
         BrokenOff(reason)
     }
@@ -110,7 +110,7 @@ impl<B: Body<Data = Bytes> + Unpin> Streaming<B> {
         let Some(transfer) = &mut self.transfer else { return Poll::Ready(None) };
         match transfer.poll_body(cx) {
             Poll::Ready(Some(Ok(frame))) => {
-                self.exchange.bytes += frame.data_ref().map_or(0, |data| data.len() as u64);
+                self.exchange.record.bytes += frame.data_ref().map_or(0, |data| data.len() as u64);
                 self.release_if_done();
                 Poll::Ready(Some(Ok(frame)))
             }
@@ -143,7 +143,7 @@ impl<B: Body<Data = Bytes> + Unpin> Body for ProxyBody<B> {
             Kind::Streaming(streaming) => streaming.poll_frame(cx),
             Kind::Fixed(text, _) if text.is_empty() => Poll::Ready(None),
             Kind::Fixed(text, exchange) => {
-                exchange.bytes += text.len() as u64;
+                exchange.record.bytes += text.len() as u64;
                 Poll::Ready(Some(Ok(Frame::data(std::mem::take(text)))))
             }
         }
@@ -152,7 +152,7 @@ impl<B: Body<Data = Bytes> + Unpin> Body for ProxyBody<B> {
     fn is_end_stream(&self) -> bool {
         match &self.kind {
             Kind::Fixed(text, _) => text.is_empty(),
-            Kind::Streaming(streaming) => streaming.transfer.is_none() && streaming.exchange.reason.is_empty(),
+            Kind::Streaming(streaming) => streaming.transfer.is_none() && streaming.exchange.record.reason.is_empty(),
         }
     }
 

@@ -1,38 +1,48 @@
 //! One request with its response, from first byte in to last byte out.
 //!
 //! An exchange is made when the head has been read and dropped when the last byte of the answer has left, or
-//! the client has gone. Its drop settles everything once: the count, the duration, the log line, the load of
+//! the client has gone. Its drop settles everything once: the count, the duration, the log line, the permit of
 //! the endpoint.
+//!
+//! The request's head ([`Exchange::parts`]) never changes; what becomes known while it is answered is the
+//! [`Record`]. They stand apart so that steps can look at the one while they write the other.
 
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
-use http::{StatusCode, request::Parts};
+use http::{HeaderName, HeaderValue, StatusCode, header, request::Parts};
 
-use crate::observe::access_log::Entry;
+use crate::observe::access_log::{Entry, Extra, LineForm};
 use crate::observe::metrics::ServiceMetrics;
 use crate::observe::trace::{self, RequestId};
 use crate::snapshot::Plan;
 use crate::upstream::Load;
 
-use super::refusal::Refusal;
+use super::refusal::Refused;
 use super::{Client, Proxy};
 
-/// What is known about a request that is being answered.
+/// A request that is being answered.
 #[derive(Debug)]
 pub struct Exchange {
     proxy: Rc<Proxy>,
     /// The request's head.
     pub parts: Parts,
+    /// What became known since.
+    pub record: Record,
+}
+
+/// What is known about a request that is being answered.
+#[derive(Debug)]
+pub struct Record {
     /// Who asks.
     pub client: Rc<Client>,
     /// Sent on as `X-Request-Id`.
     pub request_id: RequestId,
     /// When the head had been read.
     pub started: Instant,
-    /// Whether a log line is written.
-    pub is_logged: bool,
+    /// How a log line is written; none: it is not.
+    pub log_form: Option<LineForm>,
     /// The rule that answers.
     pub plan: Option<Arc<Plan>>,
     /// Where it is counted.
@@ -40,13 +50,15 @@ pub struct Exchange {
     /// The endpoint it runs at, or ran at last.
     pub load: Option<Load>,
     /// Tries after the first.
-    pub retries: usize,
+    pub retries: u32,
     /// As sent to the client.
     pub status: StatusCode,
     /// Why the answer is ours, or what went wrong.
     pub reason: &'static str,
     /// Body bytes handed to the client's connection.
     pub bytes: u64,
+    /// For the answer, whoever gives it: what a limit tells.
+    pub answer_headers: Vec<(HeaderName, HeaderValue)>,
 }
 
 /// The client went before there was an answer: nginx' status for it, seen in metrics and log only.
@@ -55,14 +67,11 @@ const CLIENT_CLOSED: u16 = 499;
 impl Exchange {
     /// Begins. Until a status is set, the client counts as gone.
     pub fn new(proxy: &Rc<Proxy>, parts: Parts, client: Rc<Client>, started: Instant) -> Self {
-        let request_id = proxy.request_id(&parts.headers);
-        Self {
-            proxy: Rc::clone(proxy),
-            parts,
+        let record = Record {
             client,
-            request_id,
+            request_id: proxy.request_id(&parts.headers),
             started,
-            is_logged: false,
+            log_form: None,
             plan: None,
             service: None,
             load: None,
@@ -70,51 +79,94 @@ impl Exchange {
             status: StatusCode::from_u16(CLIENT_CLOSED).unwrap_or(StatusCode::BAD_REQUEST),
             reason: "client_closed",
             bytes: 0,
+            answer_headers: Vec::new(),
+        };
+        Self { proxy: Rc::clone(proxy), parts, record }
+    }
+
+    /// Whether this one is written, by the choice of its rule.
+    fn is_sampled(&self) -> bool {
+        let Some(plan) = &self.record.plan else { return true };
+        let sampling = &plan.rule.traffic.access_log;
+        match sampling.one_in {
+            1 => true,
+            _ if sampling.always.contains(self.record.status) => true,
+            0 => false,
+            one_in => self.proxy.ids.number().is_multiple_of(u64::from(one_in)),
         }
     }
 
-    /// The answer is ours.
-    pub fn refuse(&mut self, refusal: Refusal, status: StatusCode) {
-        self.status = status;
-        self.reason = refusal.reason();
-        self.load = None;
+    fn log(&self, form: LineForm, service: &str) {
+        let (parts, record) = (&self.parts, &self.record);
+        let checked = super::head::check(parts).ok();
+        let trace_id = parts.headers.get("traceparent").and_then(trace::trace_id);
+        let elapsed = record.started.elapsed();
+        let began = SystemTime::now().checked_sub(elapsed).unwrap_or(SystemTime::UNIX_EPOCH);
+        let began = jiff::Timestamp::try_from(began).unwrap_or_default();
+        let extra = match form {
+            LineForm::Json => Extra::default(),
+            LineForm::Combined => self.extra(began),
+        };
+        let mut id = [0; 32];
+        let entry = Entry {
+            time: if form == LineForm::Json { began.to_string() } else { String::new() },
+            client: record.client.address,
+            method: parts.method.as_str(),
+            host: checked.as_ref().map_or("", |head| &head.host),
+            path: checked.as_ref().map_or_else(|| parts.uri.path(), |head| &head.path),
+            status: record.status.as_u16(),
+            reason: record.reason,
+            route: record.plan.as_ref().map_or("", |plan| &plan.rule.name),
+            service,
+            backend: record.load.as_ref().map_or("", |load| load.endpoint().label()),
+            retries: record.retries,
+            bytes: record.bytes,
+            duration_ms: (elapsed.as_secs_f64() * 1e6).round() / 1e3,
+            request_id: std::str::from_utf8(record.request_id.text(&mut id)).unwrap_or_default(),
+            trace_id: trace_id.unwrap_or_default(),
+            extra,
+        };
+        self.proxy.shared.access_log.log(&entry, form);
     }
 
-    fn log(&self, service: &str) {
-        let checked = super::head::check(&self.parts).ok();
-        let trace_id = self.parts.headers.get("traceparent").and_then(trace::trace_id);
-        let elapsed = self.started.elapsed();
-        let began = SystemTime::now().checked_sub(elapsed).unwrap_or(SystemTime::UNIX_EPOCH);
-        self.proxy.shared.access_log.log(&Entry {
-            time: jiff::Timestamp::try_from(began).unwrap_or_default().to_string(),
-            client: self.client.address,
-            method: self.parts.method.as_str(),
-            host: checked.as_ref().map_or("", |head| &head.host),
-            path: checked.as_ref().map_or_else(|| self.parts.uri.path(), |head| &head.path),
-            status: self.status.as_u16(),
-            reason: self.reason,
-            route: self.plan.as_ref().map_or("", |plan| &plan.rule.name),
-            service,
-            backend: self.load.as_ref().map_or("", |load| load.endpoint().label()),
-            retries: self.retries,
-            bytes: self.bytes,
-            duration_ms: (elapsed.as_secs_f64() * 1e6).round() / 1e3,
-            request_id: std::str::from_utf8(self.request_id.text(&mut [0; 32])).unwrap_or_default(),
-            trace_id: trace_id.unwrap_or_default(),
-        });
+    fn extra(&self, began: jiff::Timestamp) -> Extra<'_> {
+        let header = |name| self.parts.headers.get(name).map(HeaderValue::as_bytes).unwrap_or_default();
+        Extra {
+            target: self.parts.uri.path_and_query().map_or("", http::uri::PathAndQuery::as_str),
+            version: match self.parts.version {
+                http::Version::HTTP_10 => "HTTP/1.0",
+                http::Version::HTTP_2 => "HTTP/2.0",
+                _ => "HTTP/1.1",
+            },
+            referer: header(header::REFERER),
+            user_agent: header(header::USER_AGENT),
+            time: began.strftime("%d/%b/%Y:%H:%M:%S +0000").to_string(),
+        }
+    }
+}
+
+impl Record {
+    /// The answer is ours.
+    pub fn refuse(&mut self, refused: &Refused) {
+        self.status = refused.status;
+        self.reason = refused.why.reason();
+        self.load = None;
     }
 }
 
 impl Drop for Exchange {
     fn drop(&mut self) {
-        let service = self.service.as_ref().unwrap_or(&self.proxy.no_service);
-        let duration = self.started.elapsed();
-        service.record(self.proxy.worker, &self.parts.method, self.status.as_u16(), duration);
-        if !self.reason.is_empty() {
-            self.proxy.shared.metrics.refusals.with_label_values(&[self.reason]).inc();
+        let record = &self.record;
+        let service = record.service.as_ref().unwrap_or(&self.proxy.no_service);
+        let duration = record.started.elapsed();
+        service.record(self.proxy.worker, &self.parts.method, record.status.as_u16(), duration);
+        if !record.reason.is_empty() {
+            self.proxy.shared.metrics.refusals.with_label_values(&[record.reason]).inc();
         }
-        if self.is_logged {
-            self.log(service.label());
+        if let Some(form) = record.log_form
+            && self.is_sampled()
+        {
+            self.log(form, service.label());
         }
     }
 }

@@ -19,7 +19,7 @@ use super::body::Answer;
 use super::clock::{Clock, TimeUp};
 use super::exchange::Exchange;
 use super::head::Checked;
-use super::refusal::Refusal;
+use super::refusal::{Refusal, Refused};
 use super::{Proxy, Routed, hop, retry};
 
 /// Sends the request on and waits for the head of the answer.
@@ -31,14 +31,14 @@ pub async fn forward<B>(
     exchange: &mut Exchange,
     routed: Routed,
     body: B,
-) -> Result<Answer<B>, Refusal>
+) -> Result<Answer<B>, Refused>
 where
     B: Body<Data = Bytes> + Unpin,
 {
     let Routed { upstream, head, framing } = routed;
     let set = upstream.current();
-    let timeouts = exchange.plan.as_ref().map(|plan| plan.rule.traffic.timeouts).unwrap_or_default();
-    let clock = Clock::new(proxy, &timeouts, exchange.started);
+    let timeouts = exchange.record.plan.as_ref().map(|plan| plan.rule.traffic.timeouts).unwrap_or_default();
+    let clock = Clock::new(proxy, &timeouts, exchange.record.started);
     let mut attempt = Attempt { proxy, exchange, set: &set, clock, tried: Vec::new(), may_use_idle: true };
     let mut body = Some(body);
     loop {
@@ -49,7 +49,7 @@ where
             }
             Tried::Again(untouched) => {
                 body = untouched;
-                attempt.exchange.retries += 1;
+                attempt.exchange.record.retries += 1;
                 proxy.shared.metrics.retries.inc();
             }
         }
@@ -80,8 +80,8 @@ impl Attempt<'_> {
         B: Body<Data = Bytes> + Unpin,
     {
         let endpoint = self.set.pick(&self.tried).ok_or(Refusal::NoEndpoints)?;
-        self.exchange.load = Some(endpoint.begin());
-        let is_last = self.exchange.retries >= retry::MAX_RETRIES;
+        self.exchange.record.load = Some(endpoint.begin());
+        let is_last = self.exchange.record.retries >= 2;
         let connection = match self.connection(&endpoint).await {
             Ok(connection) => connection,
             Err(_) if self.clock.is_over() => return Err(Refusal::RequestTimeout),
@@ -98,7 +98,12 @@ impl Attempt<'_> {
             Err(Failed::TimeUp(TimeUp::Idle)) if transfer.awaits_client() => Err(Refusal::ClientTimeout),
             Err(Failed::TimeUp(TimeUp::Idle)) => Err(Refusal::UpstreamTimeout),
             Err(Failed::Transfer(error)) => {
-                let may_retry = !is_last && retry::is_stale_connection(&transfer, &error, &self.exchange.parts.method);
+                let is_stale = matches!(error, TransferError::NoAnswer) && transfer.was_reused();
+                let failure = retry::Failure::Stale { has_written: transfer.written() > 0 };
+                let retries = crate::config::traffic::Retries::default();
+                let may_retry = !is_last
+                    && is_stale
+                    && retry::wait_before(&retries, &self.exchange.parts.method, failure, 0, 0).is_some();
                 // The same endpoint may be asked again: it closed one connection, it did not fail.
                 self.may_use_idle = false;
                 match transfer.into_untouched_body() {
@@ -183,9 +188,9 @@ pub fn write_head(exchange: &Exchange, checked: &Checked<'_>, framing: UploadFra
     };
     writer.line("host", host.as_bytes());
     hop::write_end_to_end(&parts.headers, &mut writer);
-    writer.line("x-forwarded-for", exchange.client.text.as_bytes());
+    writer.line("x-forwarded-for", exchange.record.client.text.as_bytes());
     writer.line("x-forwarded-proto", b"http");
     writer.line("x-forwarded-host", host.as_bytes());
-    writer.line("x-request-id", exchange.request_id.text(&mut [0; 32]));
+    writer.line("x-request-id", exchange.record.request_id.text(&mut [0; 32]));
     writer.finish(framing)
 }

@@ -30,7 +30,7 @@ use bytes::Bytes;
 use http::{HeaderValue, Request, Response, header};
 
 use crate::config::AccessLogFormat;
-use crate::observe::access_log::AccessLog;
+use crate::observe::access_log::{AccessLog, LineForm};
 use crate::observe::metrics::{Metrics, NO_SERVICE, ServiceMetrics};
 use crate::observe::trace::{Ids, RequestId};
 use crate::router::Decision;
@@ -42,7 +42,7 @@ use crate::upstream::pool::Pool;
 
 use body::ProxyBody;
 use exchange::Exchange;
-use refusal::Refusal;
+use refusal::{Refusal, Refused};
 
 /// What all workers share.
 #[derive(Clone, Debug)]
@@ -106,12 +106,15 @@ impl Proxy {
         let snapshot = self.shared.published.load();
         let (parts, body) = request.into_parts();
         let mut exchange = Box::new(Exchange::new(&self, parts, client, started));
-        exchange.is_logged = snapshot.gateway.access_log == AccessLogFormat::Json;
+        exchange.record.log_form = match snapshot.gateway.access_log {
+            AccessLogFormat::Json => Some(LineForm::Json),
+            AccessLogFormat::None => None,
+        };
         let mut response = match route(&snapshot, &mut exchange, &body) {
-            Err(refusal) => refuse(exchange, refusal),
+            Err(refusal) => refuse(exchange, &refusal.into()),
             Ok(routed) => match forward::forward(&self, &mut exchange, routed, body).await {
                 Ok(answer) => answer.into_response(&self, exchange),
-                Err(refusal) => refuse(exchange, refusal),
+                Err(refused) => refuse(exchange, &refused),
             },
         };
         if self.shared.is_draining.load(Ordering::Relaxed) {
@@ -176,20 +179,20 @@ fn route<B: http_body::Body>(snapshot: &Snapshot, exchange: &mut Exchange, body:
         Decision::NoRoute => return Err(Refusal::NoRoute),
         Decision::Rule(candidate) => &candidate.plan,
     };
-    exchange.plan = Some(Arc::clone(plan));
+    exchange.record.plan = Some(Arc::clone(plan));
     let upstream = match plan.split.as_ref().ok_or(Refusal::RuleOff)?.next() {
         Some(PlanTarget::Upstream(upstream)) => Arc::clone(upstream),
         Some(PlanTarget::Missing) | None => return Err(Refusal::BackendMissing),
     };
     let framing = forward::framing_of(body, &exchange.parts.headers);
     let head = forward::write_head(exchange, &checked, framing);
-    exchange.service = Some(Arc::clone(upstream.metrics()));
+    exchange.record.service = Some(Arc::clone(upstream.metrics()));
     Ok(Routed { upstream, head, framing })
 }
 
-fn refuse<B>(mut exchange: Box<Exchange>, refusal: Refusal) -> Response<ProxyBody<B>> {
-    let response = refusal.response();
-    exchange.refuse(refusal, response.status());
+fn refuse<B>(mut exchange: Box<Exchange>, refused: &Refused) -> Response<ProxyBody<B>> {
+    let response = refused.response();
+    exchange.record.refuse(refused);
     let (parts, text) = response.into_parts();
     Response::from_parts(parts, ProxyBody::fixed(text, exchange))
 }

@@ -58,6 +58,7 @@ impl Registry {
                 in_flight: member.endpoint.in_flight(),
                 // Without health checks every endpoint is unknown, which counts as healthy.
                 is_healthy: true,
+                circuit: 0,
             };
             set.members().iter().map(backend).collect::<Vec<_>>()
         })

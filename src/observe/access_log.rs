@@ -51,7 +51,7 @@ pub struct Entry<'a> {
     pub duration_ms: f64,
     /// The id sent on as `X-Request-Id`.
     pub request_id: &'a str,
-    /// W3C trace id, if the client sent one.
+    /// W3C trace id: the client's, or that of the trace that began here.
     #[serde(skip_serializing_if = "str::is_empty")]
     pub trace_id: &'a str,
     /// What only the combined form shows.

@@ -15,7 +15,7 @@ use http::{HeaderName, HeaderValue, StatusCode, header, request::Parts};
 
 use crate::observe::access_log::{Entry, Extra, LineForm};
 use crate::observe::metrics::ServiceMetrics;
-use crate::observe::trace::{self, RequestId};
+use crate::observe::trace::{RequestId, Trace};
 use crate::snapshot::Plan;
 use crate::upstream::Load;
 
@@ -39,6 +39,8 @@ pub struct Record {
     pub client: Rc<Client>,
     /// Sent on as `X-Request-Id`.
     pub request_id: RequestId,
+    /// The trace it belongs to.
+    pub trace: Trace,
     /// When the head had been read.
     pub started: Instant,
     /// How a log line is written; none: it is not.
@@ -67,9 +69,12 @@ const CLIENT_CLOSED: u16 = 499;
 impl Exchange {
     /// Begins. Until a status is set, the client counts as gone.
     pub fn new(proxy: &Rc<Proxy>, parts: Parts, client: Rc<Client>, started: Instant) -> Self {
+        let request_id = proxy.request_id(&parts.headers);
+        let trace = Trace::of(&parts.headers).unwrap_or_else(|| proxy.ids.trace(&request_id));
         let record = Record {
             client,
-            request_id: proxy.request_id(&parts.headers),
+            request_id,
+            trace,
             started,
             log_form: None,
             plan: None,
@@ -99,7 +104,6 @@ impl Exchange {
     fn log(&self, form: LineForm, service: &str) {
         let (parts, record) = (&self.parts, &self.record);
         let checked = super::head::check(parts).ok();
-        let trace_id = parts.headers.get("traceparent").and_then(trace::trace_id);
         let elapsed = record.started.elapsed();
         let began = SystemTime::now().checked_sub(elapsed).unwrap_or(SystemTime::UNIX_EPOCH);
         let began = jiff::Timestamp::try_from(began).unwrap_or_default();
@@ -123,7 +127,7 @@ impl Exchange {
             bytes: record.bytes,
             duration_ms: (elapsed.as_secs_f64() * 1e6).round() / 1e3,
             request_id: std::str::from_utf8(record.request_id.text(&mut id)).unwrap_or_default(),
-            trace_id: trace_id.unwrap_or_default(),
+            trace_id: &record.trace.id(),
             extra,
         };
         self.proxy.shared.access_log.log(&entry, form);

@@ -10,6 +10,7 @@ use bytes::Bytes;
 use http::header;
 use http_body::Body;
 
+use crate::observe::trace::Trace;
 use crate::upstream::connect::connect;
 use crate::upstream::http1::encode::HeadWriter;
 use crate::upstream::http1::{Connection, ResponseHead, Transfer, TransferError, UploadFraming};
@@ -192,5 +193,10 @@ pub fn write_head(exchange: &Exchange, checked: &Checked<'_>, framing: UploadFra
     writer.line("x-forwarded-proto", b"http");
     writer.line("x-forwarded-host", host.as_bytes());
     writer.line("x-request-id", exchange.record.request_id.text(&mut [0; 32]));
+    match (&exchange.record.trace, exchange.record.trace.written()) {
+        (_, Some(ours)) => writer.line("traceparent", &ours),
+        (Trace::Given(theirs), None) => writer.line("traceparent", theirs.as_bytes()),
+        (Trace::Made(..), None) => {}
+    }
     writer.finish(framing)
 }

@@ -7,6 +7,7 @@
 
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 
+use crate::observe::trace::TRACEPARENT;
 use crate::upstream::http1::encode::HeadWriter;
 
 /// `X-Request-Id`
@@ -60,7 +61,7 @@ const PROTECTED: [HeaderName; 4] =
 pub fn write_end_to_end(headers: &HeaderMap, writer: &mut HeadWriter) {
     let listed = connection_tokens(headers);
     for (name, value) in headers {
-        if !HOP_BY_HOP.contains(name) && !is_ours(name.as_str()) && !is_removed(name, &listed) {
+        if !HOP_BY_HOP.contains(name) && *name != TRACEPARENT && !is_ours(name.as_str()) && !is_removed(name, &listed) {
             writer.header(name, value);
         }
     }

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 
 use crate::config::{Gateway, Rule};
-use crate::lb::{Balancer, Candidates};
+use crate::lb::{Ask, Balancer, Candidates};
 use crate::router::Table;
 use crate::upstream::LiveUpstream;
 
@@ -56,7 +56,7 @@ pub enum PlanTarget {
 impl Split {
     fn new(targets: Vec<(PlanTarget, u32)>) -> Self {
         let weights: Vec<u32> = targets.iter().map(|(_, weight)| *weight).collect();
-        Self { balancer: crate::lb::balancer_for(&weights), targets }
+        Self { balancer: crate::lb::shares(&weights), targets }
     }
 
     /// All of them, with their weights.
@@ -68,7 +68,11 @@ impl Split {
     pub fn next(&self) -> Option<&PlanTarget> {
         match self.targets.as_slice() {
             [(only, weight)] if *weight > 0 => Some(only),
-            _ => self.balancer.next(self).and_then(|index| self.targets.get(index)).map(|(target, _)| target),
+            _ => self
+                .balancer
+                .next(self, Ask::default())
+                .and_then(|index| self.targets.get(index))
+                .map(|(target, _)| target),
         }
     }
 }

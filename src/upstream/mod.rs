@@ -17,8 +17,9 @@ use std::sync::Arc;
 
 use arc_swap::{ArcSwap, Guard};
 
+use crate::config::traffic::Algorithm;
 use crate::config::{Endpoint, EndpointId, EndpointState, Upstream, UpstreamId, UpstreamSettings};
-use crate::lb::{Balancer, Candidates, balancer_for};
+use crate::lb::{self, Ask, Balancer, Candidates};
 use crate::observe::metrics::ServiceMetrics;
 
 pub use endpoint::{LiveEndpoint, Load};
@@ -55,7 +56,7 @@ pub struct Member {
 impl LiveUpstream {
     /// Brings an upstream to life.
     pub fn new(described: &Arc<Upstream>, metrics: Arc<ServiceMetrics>) -> Self {
-        let empty = EndpointSet::new(Arc::clone(described), Vec::new());
+        let empty = EndpointSet::new(Arc::clone(described), Vec::new(), None);
         let upstream = Self { id: described.id.clone(), current: ArcSwap::from_pointee(empty), metrics };
         upstream.update(described);
         upstream
@@ -90,7 +91,7 @@ impl LiveUpstream {
                 gone.endpoint.retire();
             }
         }
-        self.current.store(Arc::new(EndpointSet::new(Arc::clone(described), members)));
+        self.current.store(Arc::new(EndpointSet::new(Arc::clone(described), members, Some(&old))));
     }
 
     fn member(old: &EndpointSet, upstream: &Upstream, described: &Endpoint) -> Member {
@@ -111,12 +112,20 @@ impl Drop for LiveUpstream {
 }
 
 impl EndpointSet {
-    fn new(described: Arc<Upstream>, members: Vec<Member>) -> Self {
+    fn new(described: Arc<Upstream>, members: Vec<Member>, earlier: Option<&Self>) -> Self {
         let is_active = |member: &Member| member.state == EndpointState::Active && member.weight > 0;
         let uses_draining = !members.iter().any(is_active);
         let counts = |member: &Member| uses_draining || member.state == EndpointState::Active;
-        let weights: Vec<u32> = members.iter().map(|member| if counts(member) { member.weight } else { 0 }).collect();
-        Self { described, uses_draining, balancer: balancer_for(&weights), members }
+        let weight = |member: &Member| if counts(member) { member.weight } else { 0 };
+        let parts: Vec<lb::Member<'_>> = members
+            .iter()
+            .map(|member| lb::Member { id: member.endpoint.id().as_str(), weight: weight(member) })
+            .collect();
+        let balancer = lb::balancer(&Algorithm::RoundRobin, &parts, false);
+        if let Some(earlier) = earlier {
+            balancer.adopt(earlier.balancer.as_ref());
+        }
+        Self { described, uses_draining, balancer, members }
     }
 
     /// Knowledge about these servers.
@@ -132,9 +141,9 @@ impl EndpointSet {
     /// The endpoint that goes next, another one than those already tried if there is one.
     pub fn pick(&self, tried: &[Arc<LiveEndpoint>]) -> Option<Arc<LiveEndpoint>> {
         let untried = Untried { set: self, tried };
-        let index = self.balancer.next(&untried).or_else(|| match tried {
+        let index = self.balancer.next(&untried, Ask::default()).or_else(|| match tried {
             [] => None,
-            _ => self.balancer.next(&Untried { set: self, tried: &[] }),
+            _ => self.balancer.next(&Untried { set: self, tried: &[] }, Ask::default()),
         })?;
         self.members.get(index).map(|member| Arc::clone(&member.endpoint))
     }

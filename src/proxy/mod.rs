@@ -106,7 +106,7 @@ impl Proxy {
         let snapshot = self.shared.published.load();
         let (parts, body) = request.into_parts();
         let mut exchange = Box::new(Exchange::new(&self, parts, client, started));
-        exchange.is_logged = snapshot.gateway.access_log == AccessLogFormat::Json;
+        exchange.is_logged = snapshot.gateway.access_log != AccessLogFormat::None;
         let mut response = match route(&snapshot, &mut exchange, &body) {
             Err(refusal) => refuse(exchange, refusal),
             Ok(routed) => match forward::forward(&self, &mut exchange, routed, body).await {

@@ -127,6 +127,17 @@ fn serialize_duration<S: serde::Serializer>(value: &Duration, serializer: S) -> 
     serializer.serialize_str(&format_duration(*value))
 }
 
+/// The same for one that may be absent.
+fn serialize_optional_duration<S: serde::Serializer>(
+    value: &Option<Duration>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    match value {
+        Some(value) => serialize_duration(value, serializer),
+        None => serializer.serialize_none(),
+    }
+}
+
 /// `1500ms`, `30s`: the shortest form that [`units::parse_duration`] reads back.
 fn format_duration(value: Duration) -> String {
     if value.subsec_millis() == 0 { format!("{}s", value.as_secs()) } else { format!("{}ms", value.as_millis()) }

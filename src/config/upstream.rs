@@ -267,6 +267,7 @@ pub struct CircuitBreaker {
     /// Answers that are failures, beside connections that fail or die and tries that take too long.
     pub statuses: StatusSet,
     /// An answer whose head takes longer is a failure too.
+    #[serde(serialize_with = "super::serialize_optional_duration")]
     pub slower_than: Option<Duration>,
 }
 

@@ -46,17 +46,28 @@ pub fn explain_field<'a>(
     let fits = |field: &str| known.clone().any(|known| known == field);
     let foreign = FOREIGN.iter().filter(|(theirs, _, _)| *theirs == name);
     for (theirs, ours, whose) in foreign {
-        let field = ours.split('.').next().unwrap_or(ours);
-        if fits(field) {
-            return about(Slug::UnknownField, format!("in Sluice this is \"{ours}\" ({whose}: {theirs})"), Some(field));
+        // `limits.head` in a listener, `head` in its limits.
+        let from_here = suffixes(ours).find(|ours| fits(first_of(ours)));
+        if let Some(ours) = from_here {
+            let message = format!("in Sluice this is \"{ours}\" ({whose}: {theirs})");
+            return about(Slug::UnknownField, message, Some(first_of(ours)));
         }
-        if later.contains(&field) {
+        if later.contains(&first_of(ours)) {
             let message = format!("in Sluice this is \"{ours}\" ({whose}: {theirs}), which is not supported yet");
             return about(Slug::UnknownField, message, None);
         }
     }
     let names: Vec<&str> = known.collect();
     about(Slug::UnknownField, format!("unknown field; here one can write: {}", names.join(", ")), None)
+}
+
+/// `a.b.c`, `b.c`, `c`.
+fn suffixes(path: &'static str) -> impl Iterator<Item = &'static str> {
+    std::iter::successors(Some(path), |path| path.split_once('.').map(|(_, rest)| rest))
+}
+
+fn first_of(path: &'static str) -> &'static str {
+    path.split('.').next().unwrap_or(path)
 }
 
 /// What to say about `word` where one of `known` is expected.
@@ -257,8 +268,11 @@ mod tests {
     use super::super::shape::Shape;
     use super::*;
 
-    /// Visits each record of the schema with the two keys it stands under.
-    fn visit(shape: &Shape, (above, place): (&str, &str), see: &mut dyn FnMut((&str, &str), &[&str])) {
+    /// Is given the two keys that a record stands under, and its fields.
+    type See<'s> = dyn FnMut((&str, &str), &[&str]) + 's;
+
+    /// Visits each record of the schema.
+    fn visit(shape: &Shape, (above, place): (&str, &str), see: &mut See<'_>) {
         match shape {
             Shape::Record { fields, .. } => {
                 let names: Vec<&str> = fields.keys().map(String::as_str).collect();

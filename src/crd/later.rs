@@ -12,8 +12,7 @@ use crate::config::vocabulary::later_fields;
 const OF_SPEC: [&str; 2] = ["certificates", "grants"];
 const LISTS: [&str; 6] = ["certificates", "conditions", "errorPages", "grants", "mirrors", "rateLimits"];
 const LISTS_OF_TEXTS: [&str; 3] = ["listeners", "upgrades", "use"];
-const TEXTS: [&str; 7] =
-    ["grpcService", "pathRegex", "perTry", "protocol", "proxyProtocol", "streamIdle", "via"];
+const TEXTS: [&str; 7] = ["grpcService", "pathRegex", "perTry", "protocol", "proxyProtocol", "streamIdle", "via"];
 const NUMBERS: [&str; 1] = ["priority"];
 
 /// Adds them to the schema of a place, given with the one above it, and to all below it.

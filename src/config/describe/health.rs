@@ -33,7 +33,8 @@ const BREAKER_WINDOW: RangeInclusive<Duration> = Duration::from_secs(1)..=HOUR;
 
 /// What a whole `healthCheck` says.
 pub fn describe_health(spec: &HealthCheckSpec, block: &mut Block<'_>, settings: &mut UpstreamSettings) {
-    settings.active_health = spec.active.as_ref().and_then(|active| describe_active(active, &mut block.below("active")));
+    settings.active_health =
+        spec.active.as_ref().and_then(|active| describe_active(active, &mut block.below("active")));
     settings.passive_health = match &spec.passive {
         Some(passive) => describe_passive(passive, &mut block.below("passive")),
         None => Some(PassiveHealth::default()),
@@ -43,8 +44,7 @@ pub fn describe_health(spec: &HealthCheckSpec, block: &mut Block<'_>, settings: 
 }
 
 fn describe_active(spec: &ActiveHealthSpec, block: &mut Block<'_>) -> Option<ActiveHealth> {
-    let mut active = ActiveHealth::default();
-    active.probe = match spec.kind.unwrap_or_default() {
+    let probe = match spec.kind.unwrap_or_default() {
         ProbeTypeSpec::Http => Probe::Http(describe_http_probe(spec, block)),
         ProbeTypeSpec::Tcp => {
             let is_http = spec.path.is_some() || spec.method.is_some() || spec.host.is_some();
@@ -54,6 +54,7 @@ fn describe_active(spec: &ActiveHealthSpec, block: &mut Block<'_>) -> Option<Act
             Probe::Tcp
         }
     };
+    let mut active = ActiveHealth { probe, ..ActiveHealth::default() };
     if let Some(port) = spec.port {
         match u16::try_from(port) {
             Ok(port) if port > 0 => active.port = Some(port),
@@ -77,13 +78,17 @@ fn describe_http_probe(spec: &ActiveHealthSpec, block: &mut Block<'_>) -> HttpPr
     match spec.method.as_deref().map(read_method) {
         Some(Some(method)) => probe.method = MethodName(method),
         Some(None) => {
-            block.problem("method", Slug::HttpForm, "must be a method such as GET or HEAD, in capitals, and not CONNECT");
+            block.problem(
+                "method",
+                Slug::HttpForm,
+                "must be a method such as GET or HEAD, in capitals, and not CONNECT",
+            );
         }
         None => {}
     }
     match spec.host.as_deref() {
         Some(host) if is_authority(host) => probe.host = Some(host.to_owned()),
-        Some(_) => block.problem("host", Slug::ProbeForm, "must be a host such as shop.example.com or shop.example.com:8080"),
+        Some(_) => block.problem("host", Slug::ProbeForm, "must be a host such as shop.example.com or 10.0.0.1:8080"),
         None => {}
     }
     for (name, value) in spec.headers.iter().flatten() {

@@ -139,6 +139,7 @@ impl<'p> Block<'p> {
     pub fn statuses(&mut self, name: &str, list: Option<&[IntOrString]>, value: &mut StatusSet) {
         let Some(list) = list else { return };
         let mut statuses = StatusSet::default();
+        let before = self.problems.len();
         for (index, entry) in list.iter().enumerate() {
             let text = match entry {
                 IntOrString::Int(number) => number.to_string(),
@@ -148,20 +149,25 @@ impl<'p> Block<'p> {
                 self.problem(&format!("{name}[{index}]"), Slug::StatusForm, error.to_string());
             }
         }
-        *value = statuses;
+        if self.problems.len() == before {
+            *value = statuses;
+        }
     }
 
     /// Ranges of addresses.
     pub fn cidrs(&mut self, name: &str, list: Option<&[String]>, value: &mut Vec<Cidr>) {
         let Some(list) = list else { return };
         let mut ranges = Vec::new();
+        let before = self.problems.len();
         for (index, text) in list.iter().enumerate() {
             match Cidr::parse(text) {
                 Ok(range) => ranges.push(range),
                 Err(error) => self.problem(&format!("{name}[{index}]"), Slug::Cidr, error.to_string()),
             }
         }
-        *value = ranges;
+        if self.problems.len() == before {
+            *value = ranges;
+        }
     }
 }
 
@@ -198,7 +204,8 @@ mod tests {
         block.count("e", Some(-1), &(0..=9), &mut count);
         block.count("f", None, &(0..=9), &mut count);
         assert_eq!((time, bytes, count), (Duration::from_secs(7), 7, 7));
-        let found: Vec<String> = problems.iter().map(|problem| format!("{} {}", problem.slug.as_str(), problem)).collect();
+        let found: Vec<String> =
+            problems.iter().map(|problem| format!("{} {}", problem.slug.as_str(), problem)).collect();
         assert_eq!(found.len(), 5, "{found:?}");
         assert_eq!(found[1], "out-of-bounds at.b: must be 0s to 9s, got 10s");
         assert_eq!(found[2], "out-of-bounds at.c: must be 1B to 1KiB, got unlimited");
@@ -214,6 +221,13 @@ mod tests {
         block.statuses("statuses", None, &mut statuses);
         assert_eq!(statuses, before);
         block.statuses("statuses", Some(&[]), &mut statuses);
-        assert!(statuses.is_empty() && problems.is_empty());
+        assert!(statuses.is_empty());
+        block.statuses(
+            "statuses",
+            Some(&[IntOrString::Int(404), IntOrString::String("6xx".to_owned())]),
+            &mut statuses,
+        );
+        assert!(statuses.is_empty(), "half of a list is not what was meant");
+        assert_eq!(problems.len(), 1);
     }
 }

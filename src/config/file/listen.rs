@@ -143,3 +143,51 @@ pub fn warn_of_bounds_above_listeners(gateway: &Gateway, problems: &mut Vec<Prob
 fn is_served_on(route: &Route, listener: &Listener) -> bool {
     route.listeners.is_empty() || route.listeners.contains(&listener.name)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::config::{Action, Match, PathMatch, Rule, RuleId, Source, Traffic};
+
+    fn listener(port: u16, request_body: Option<u64>) -> Listener {
+        let limits = ListenerLimits { request_body, ..ListenerLimits::default() };
+        Listener { limits, ..Listener::named_by_port(port) }
+    }
+
+    fn warnings(listeners: Vec<Listener>, served_on: &[&str], request_body: Option<u64>) -> Vec<String> {
+        let rule = Rule {
+            id: RuleId::new("file/all"),
+            name: "all".to_owned(),
+            at: "routes[0]".to_owned(),
+            matches: Match::path(PathMatch::Prefix("/".to_owned())),
+            action: Action::Broken,
+            priority: 0,
+            traffic: Arc::new(Traffic { request_body, ..Traffic::default() }),
+        };
+        let listeners_of_route = served_on.iter().map(|name| (*name).to_owned()).collect();
+        let route = Route {
+            source: Source::File,
+            hosts: Vec::new(),
+            listeners: listeners_of_route,
+            rules: vec![Arc::new(rule)],
+        };
+        let gateway = Gateway { listeners, routes: vec![Arc::new(route)], ..Gateway::default() };
+        let mut problems = Vec::new();
+        warn_of_bounds_above_listeners(&gateway, &mut problems);
+        problems.iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn a_rule_above_its_listener_is_told() {
+        const MIB: u64 = 1 << 20;
+        let both = || vec![listener(80, Some(100 * MIB)), listener(81, None)];
+        let told = ["routes[0].limits.requestBody: 200MiB is above the listener's 100MiB, which counts"];
+        assert_eq!(warnings(both(), &[], Some(200 * MIB)), told);
+        assert_eq!(warnings(both(), &["http-80"], Some(200 * MIB)), told);
+        assert!(warnings(both(), &["http-81"], Some(200 * MIB)).is_empty(), "it is not served on the other");
+        assert!(warnings(both(), &[], Some(100 * MIB)).is_empty());
+        assert!(warnings(both(), &[], None).is_empty());
+    }
+}

@@ -44,8 +44,7 @@ pub struct Observability {
 
 /// What operators see.
 pub fn describe_observability(parts: &[Part<'_>], problems: &mut Vec<Problem>) -> Observability {
-    let mut seen =
-        Observability { access_log: AccessLogFormat::default(), metric_clients: DEFAULT_METRIC_CLIENTS };
+    let mut seen = Observability { access_log: AccessLogFormat::default(), metric_clients: DEFAULT_METRIC_CLIENTS };
     let Some((at, spec)) = only_one(parts, "observability", |spec| spec.observability.as_ref(), problems) else {
         return seen;
     };

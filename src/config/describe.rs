@@ -26,12 +26,15 @@ use super::upstream::{Endpoint, Upstream, UpstreamSettings};
 
 mod duplicate;
 mod form;
+mod health;
 mod server;
+mod value;
 
 pub use duplicate::{Duplicate, find_duplicates};
 use form::{describe_url, good_beginning, is_path_form, parse_host, strip_final_slash};
 pub use server::{describe_endpoints, describe_settings};
 use server::{merge_endpoint, read_duration, weight_of};
+pub use value::Block;
 
 /// The place where something is written: what it can see, and what it may do.
 pub trait Scope {
@@ -52,6 +55,11 @@ pub trait Scope {
     /// # Errors
     /// The problem, at the place `at`.
     fn check_url_host(&self, host: &str, at: &str) -> Result<(), Problem>;
+
+    /// What is known about servers of which nothing is written.
+    fn upstream_defaults(&self) -> UpstreamSettings {
+        UpstreamSettings::default()
+    }
 
     /// The upstream that a Service port is.
     ///
@@ -349,7 +357,7 @@ impl Describer<'_> {
                 label: name.to_owned(),
                 is_of_urls: true,
                 endpoints: servers,
-                settings: UpstreamSettings::default(),
+                settings: self.scope.upstream_defaults(),
             });
         }
         targets

@@ -140,6 +140,18 @@ slugs! {
     PortMissing = "port-missing", Answers500;
     /// Something of another namespace, without a grant.
     RefNotPermitted = "ref-not-permitted", Answers500;
+    /// Not a size.
+    SizeForm = "size-form", RuleOff;
+    /// Not a status, a class or a range of statuses.
+    StatusForm = "status-form", RuleOff;
+    /// Not a range of addresses.
+    Cidr = "cidr", RuleOff;
+    /// A value that has the right form and is too small or too large, alone or beside another.
+    OutOfBounds = "out-of-bounds", RuleOff;
+    /// A probe that cannot be made as written.
+    ProbeForm = "probe-form", RuleOff;
+    /// A rule's bound above that of a listener.
+    AboveListener = "above-listener", Warning;
     /// An object that says nothing.
     EmptyObject = "empty-object", Rejected;
 }

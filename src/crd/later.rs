@@ -12,18 +12,17 @@ use crate::config::vocabulary::later_fields;
 const OF_SPEC: [&str; 2] = ["certificates", "grants"];
 const LISTS: [&str; 6] = ["certificates", "conditions", "errorPages", "grants", "mirrors", "rateLimits"];
 const LISTS_OF_TEXTS: [&str; 3] = ["listeners", "upgrades", "use"];
-const TEXTS: [&str; 9] =
-    ["id", "maxAge", "pathRegex", "perTry", "protocol", "proxyProtocol", "state", "streamIdle", "via"];
-const NUMBERS: [&str; 3] = ["maxRequests", "priority", "whenEmpty"];
+const TEXTS: [&str; 7] = ["grpcService", "pathRegex", "perTry", "protocol", "proxyProtocol", "streamIdle", "via"];
+const NUMBERS: [&str; 1] = ["priority"];
 
-/// Adds them to the schema of `place`, and to all below it.
-pub(super) fn refuse(place: &str, schema: &mut Value) {
+/// Adds them to the schema of a place, given with the one above it, and to all below it.
+pub(super) fn refuse((above, place): (&str, &str), schema: &mut Value) {
     let Some(properties) = schema.get_mut("properties").and_then(Value::as_object_mut) else { return };
     for (name, child) in properties.iter_mut() {
         let child = if child.get("items").is_some() { &mut child["items"] } else { child };
-        refuse(name, child);
+        refuse((place, name), child);
     }
-    let names = if place == "spec" { &OF_SPEC } else { later_fields(place) };
+    let names = if place == "spec" { &OF_SPEC } else { later_fields(above, place) };
     for name in names {
         add(properties, name);
     }

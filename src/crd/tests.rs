@@ -99,6 +99,27 @@ fn flattened_fields_and_rules_stand_where_they_belong() {
 }
 
 #[test]
+fn upstreams_have_their_rules_and_bounds() {
+    let upstream = &spec_schema()["properties"]["upstreams"]["items"];
+    assert_eq!(
+        rules_at(upstream),
+        ["set exactly one of service, endpoints; an upstream is named by its service or by name, not by both"]
+    );
+    let settings = &upstream["properties"];
+    let active = &settings["healthCheck"]["properties"]["active"];
+    assert_eq!(rules_at(active), [crate::config::schema::PROBE_FORM_MESSAGE]);
+    assert_eq!(rules_at(&active["properties"]["path"]), [crate::config::schema::PROBE_PATH_MESSAGE]);
+    assert_eq!(active["properties"]["statuses"]["minItems"], 1);
+    assert_eq!(settings["circuitBreaker"]["properties"]["failurePercent"]["maximum"], 100.0);
+    assert_eq!(settings["whenEmpty"]["minimum"], 400.0);
+    for later in ["protocol", "tls", "proxyProtocol"] {
+        assert_eq!(rules_at(&settings[later]), [format!("{later} is not supported yet")]);
+    }
+    assert_eq!(rules_at(&settings["limits"]["properties"]["adaptive"]), ["adaptive is not supported yet"]);
+    assert_eq!(settings["limits"]["properties"].get("streams"), None, "that is a listener's");
+}
+
+#[test]
 fn conditions_are_a_map_by_type() {
     let crd = serde_json::to_value(crd()).unwrap();
     let status = &crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["status"];

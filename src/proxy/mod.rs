@@ -108,6 +108,7 @@ impl Proxy {
         let mut exchange = Box::new(Exchange::new(&self, parts, client, started));
         exchange.record.log_form = match snapshot.gateway.access_log {
             AccessLogFormat::Json => Some(LineForm::Json),
+            AccessLogFormat::Text => Some(LineForm::Combined),
             AccessLogFormat::None => None,
         };
         let mut response = match route(&snapshot, &mut exchange, &body) {

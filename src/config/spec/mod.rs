@@ -81,9 +81,24 @@ pub struct FileSpec {
     /// Named groups of servers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub upstreams: Option<Vec<UpstreamSpec>>,
+    /// What holds where nothing nearer is written.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub defaults: Option<DefaultsSpec>,
     /// What operators see.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observability: Option<ObservabilitySpec>,
+    /// Where rate limits are counted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rate_limit_store: Option<RateLimitStoreSpec>,
+}
+
+/// What holds where nothing nearer is written (file only).
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct DefaultsSpec {
+    /// For every upstream, field by field.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub upstream: Option<UpstreamDefaultsSpec>,
 }
 
 /// The spec of a `GatewayRoute`: the parts of the file that tenants may write.

@@ -243,7 +243,7 @@ fn describe_upstream(
         return None;
     }
     let mut unreadable = Vec::new();
-    let settings = describe_settings(spec.connect_timeout.as_deref(), spec.pool.as_ref(), &at, &mut unreadable);
+    let settings = describe_settings(&spec.settings, &scope.upstream_defaults(), &at, &mut unreadable);
     problems.extend(unreadable.into_iter().map(|problem| Problem { effect: Effect::Ignored, ..problem }));
     match scope.ask(service) {
         Ok(port) => Some(PartSettings { index, upstream: port.id, settings }),

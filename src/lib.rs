@@ -38,6 +38,7 @@ pub mod crd;
 pub mod lb;
 pub mod observe;
 pub mod proxy;
+pub mod ratelimit;
 pub mod router;
 pub mod server;
 pub mod snapshot;

@@ -72,7 +72,9 @@ pub fn explain_word<'a>(field: &str, word: &str, known: impl Iterator<Item = &'a
 /// Fields of the reference that this version does not build.
 pub fn later_fields(place: &str) -> &'static [&'static str] {
     match place {
-        "" => &["policies", "certificates", "defaults", "cluster", "rateLimitStore"],
+        "" => &["certificates", "cluster", "rateLimitStore"],
+        "defaults" => DEFAULTS_LATER,
+        "policies" => RULE_LATER,
         "listeners" => &["http2", "tls", "proxyProtocol", "clientAddress", "paths", "limits", "namespaces", "enforce"],
         "routes" => ROUTE_LATER,
         "rules" => RULE_LATER,
@@ -111,6 +113,7 @@ macro_rules! rule_fields_later {
 }
 
 const RULE_LATER: &[&str] = rule_fields_later!();
+const DEFAULTS_LATER: &[&str] = rule_fields_later!("upstream");
 const ROUTE_LATER: &[&str] = rule_fields_later!("listeners");
 
 /// Values of the reference that this version does not build: field, value.

@@ -81,6 +81,12 @@ pub struct FileSpec {
     /// Named groups of servers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub upstreams: Option<Vec<UpstreamSpec>>,
+    /// Choices that routes and rules take over by name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub policies: Option<Vec<PolicySpec>>,
+    /// What holds wherever nothing nearer is said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub defaults: Option<DefaultsSpec>,
     /// What operators see.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observability: Option<ObservabilitySpec>,

@@ -1,14 +1,16 @@
 //! What routes of a file can see: the file's own upstreams, any URL, no Services.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use super::Part;
-use crate::config::describe::{Scope, describe_endpoints, describe_settings};
+use crate::config::describe::{Layer, Scope, Surroundings, describe_endpoints, describe_settings};
 use crate::config::id::UpstreamId;
 use crate::config::nearest::nearest;
 use crate::config::problem::{Problem, Slug};
 use crate::config::route::Source;
 use crate::config::spec::{ServiceSpec, UpstreamSpec};
+use crate::config::traffic::Traffic;
 use crate::config::upstream::Upstream;
 
 /// Stands before the identities of rules, whose URLs are upstreams too.
@@ -21,6 +23,8 @@ pub struct FileScope {
     upstreams: BTreeMap<String, String>,
     /// Some upstream could not be read, so a missing name may be its.
     is_incomplete: bool,
+    /// Listeners, policies, defaults.
+    pub around: Surroundings,
 }
 
 /// Describes the named upstreams of all files, and what routes see of them.
@@ -28,7 +32,7 @@ pub fn describe_upstreams(parts: &[Part<'_>], problems: &mut Vec<Problem>) -> (F
     let is_incomplete = parts.iter().any(|part| {
         part.root.is_none() || part.form.as_slice().iter().any(|found| found.problem.path.starts_with("upstream"))
     });
-    let mut scope = FileScope { upstreams: BTreeMap::new(), is_incomplete };
+    let mut scope = FileScope { upstreams: BTreeMap::new(), is_incomplete, around: Surroundings::default() };
     let mut upstreams = Vec::new();
     for part in parts {
         for (at, spec) in part.placed("upstreams", part.spec.upstreams.as_ref()) {
@@ -110,5 +114,21 @@ impl Scope for FileScope {
             None => format!("no upstream {name:?} in this configuration"),
         };
         Err(Problem::new(at, Slug::UpstreamMissing, message))
+    }
+
+    fn listener(&self, name: &str, at: &str) -> Result<(), Problem> {
+        self.around.listener(name, at)
+    }
+
+    fn policy(&self, name: &str, at: &str) -> Result<Arc<Layer>, Problem> {
+        self.around.policy(name, at)
+    }
+
+    fn defaults(&self) -> Arc<Traffic> {
+        Arc::clone(&self.around.defaults)
+    }
+
+    fn check_priority(&self, _at: &str) -> Result<(), Problem> {
+        Ok(())
     }
 }

@@ -2,8 +2,9 @@
 
 use super::*;
 use crate::config::problem::Effect;
+use crate::config::route::{Destination, PathMatch, Target};
 
-/// A place with one upstream and one Service, where some hosts may be URLs.
+/// A place with one upstream, one policy, one listener and one Service, where some hosts may be URLs.
 struct Place {
     is_object: bool,
 }
@@ -47,6 +48,39 @@ impl Scope for Place {
             return Ok(UpstreamId::new("users"));
         }
         Err(Problem::new(at, Slug::UpstreamMissing, "no such upstream"))
+    }
+
+    fn listener(&self, name: &str, at: &str) -> Result<(), Problem> {
+        around().listener(name, at)
+    }
+
+    fn policy(&self, name: &str, at: &str) -> Result<Arc<Layer>, Problem> {
+        around().policy(name, at)
+    }
+
+    fn defaults(&self) -> Arc<Traffic> {
+        DEFAULTS.with(Arc::clone)
+    }
+
+    fn check_priority(&self, at: &str) -> Result<(), Problem> {
+        if self.is_object { Err(Problem::new(at, Slug::NotSupported, "not supported")) } else { Ok(()) }
+    }
+}
+
+thread_local! {
+    static DEFAULTS: Arc<Traffic> = Arc::default();
+}
+
+fn around() -> Surroundings {
+    let fields: TrafficFields =
+        serde_yaml::from_str("{retries: {attempts: 1}, rateLimits: [{name: one, rate: 1/s}]}").expect("fields");
+    let mut problems = Vec::new();
+    let layer = describe_layer(&fields, "policies/strict", At::Start("policies[0]"), &mut problems);
+    assert_eq!(problems, Vec::new());
+    Surroundings {
+        listeners: vec!["http".to_owned(), "internal".to_owned()],
+        policies: [("strict".to_owned(), Arc::new(layer))].into_iter().collect(),
+        ..Surroundings::default()
     }
 }
 

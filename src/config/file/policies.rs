@@ -45,14 +45,10 @@ fn describe_policies(parts: &[Part<'_>], problems: &mut Vec<Problem>) -> BTreeMa
     policies
 }
 
-/// They stand in one file, as those of several would have to be put on one another in some order.
+/// Those of a second file are refused with all else that stands in `defaults`.
 fn describe_defaults(parts: &[Part<'_>], problems: &mut Vec<Problem>) -> Arc<Traffic> {
     let mut written = parts.iter().filter_map(|part| Some((part, part.spec.defaults.as_ref()?)));
     let Some((first, DefaultsSpec { traffic: fields, .. })) = written.next() else { return Arc::default() };
-    for (part, _) in written {
-        let message = format!("defaults stand in {} already, and can stand in one file only", first.name);
-        problems.push(Problem::new(format!("{}defaults", part.prefix), Slug::DuplicateName, message));
-    }
     let at = format!("{}defaults", first.prefix);
     let layer = describe_layer(fields, "defaults", At::Start(&at), problems);
     let mut traffic = Traffic::default();

@@ -15,6 +15,7 @@ use super::Proxy;
 use super::clock::Clock;
 use super::exchange::Exchange;
 use super::hop;
+use super::tunnel::Upgraded;
 
 /// A server's answer whose head has arrived.
 #[derive(Debug)]
@@ -46,7 +47,7 @@ impl<B> Answer<B> {
     }
 }
 
-/// What hyper sends to the client.
+/// What is sent to the client.
 #[derive(Debug)]
 pub struct ProxyBody<B> {
     kind: Kind<B>,
@@ -58,6 +59,8 @@ enum Kind<B> {
     Fixed(Bytes, Box<Exchange>),
     /// A server's.
     Streaming(Box<Streaming<B>>),
+    /// None: the connection now belongs to what was agreed on. None once it was taken.
+    Upgraded(Option<Upgraded>, Box<Exchange>),
 }
 
 #[derive(Debug)]
@@ -79,6 +82,24 @@ impl<B> ProxyBody<B> {
     /// A text of ours.
     pub fn fixed(text: String, exchange: Box<Exchange>) -> Self {
         Self { kind: Kind::Fixed(text.into(), exchange) }
+    }
+
+    /// Nothing, after which bytes pass both ways. The exchange settles when this is dropped, so it is kept while
+    /// they do.
+    pub fn upgraded(server: Upgraded, exchange: Box<Exchange>) -> Self {
+        Self { kind: Kind::Upgraded(Some(server), exchange) }
+    }
+
+    /// The server's side of an upgraded connection, once.
+    pub fn take_upgraded(&mut self) -> Option<Upgraded> {
+        if let Kind::Upgraded(server, _) = &mut self.kind { server.take() } else { None }
+    }
+
+    /// Adds what an upgraded connection carried to the client, for the log.
+    pub fn count(&mut self, bytes: u64) {
+        if let Kind::Upgraded(_, exchange) = &mut self.kind {
+            exchange.record.bytes += bytes;
+        }
     }
 }
 
@@ -116,7 +137,7 @@ impl<B: Body<Data = Bytes> + Unpin> Streaming<B> {
             }
             Poll::Ready(Some(Err(error))) => {
                 let reason = match error {
-                    TransferError::Client => "client_body",
+                    TransferError::Client => self.exchange.record.client_fault().reason(),
                     TransferError::NoAnswer | TransferError::Cut => "answer_cut",
                     TransferError::Response(_) => "bad_answer",
                 };
@@ -141,6 +162,7 @@ impl<B: Body<Data = Bytes> + Unpin> Body for ProxyBody<B> {
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BrokenOff>>> {
         match &mut self.get_mut().kind {
             Kind::Streaming(streaming) => streaming.poll_frame(cx),
+            Kind::Upgraded(..) => Poll::Ready(None),
             Kind::Fixed(text, _) if text.is_empty() => Poll::Ready(None),
             Kind::Fixed(text, exchange) => {
                 exchange.record.bytes += text.len() as u64;
@@ -151,6 +173,7 @@ impl<B: Body<Data = Bytes> + Unpin> Body for ProxyBody<B> {
 
     fn is_end_stream(&self) -> bool {
         match &self.kind {
+            Kind::Upgraded(..) => true,
             Kind::Fixed(text, _) => text.is_empty(),
             Kind::Streaming(streaming) => streaming.transfer.is_none() && streaming.exchange.record.reason.is_empty(),
         }
@@ -158,6 +181,7 @@ impl<B: Body<Data = Bytes> + Unpin> Body for ProxyBody<B> {
 
     fn size_hint(&self) -> SizeHint {
         match &self.kind {
+            Kind::Upgraded(..) => SizeHint::with_exact(0),
             Kind::Fixed(text, _) => SizeHint::with_exact(text.len() as u64),
             Kind::Streaming(streaming) if streaming.transfer.is_none() => SizeHint::with_exact(0),
             Kind::Streaming(streaming) => match streaming.transfer.as_ref().and_then(|transfer| transfer.length_left())

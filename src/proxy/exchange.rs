@@ -19,7 +19,8 @@ use crate::observe::trace::{RequestId, Trace};
 use crate::snapshot::Plan;
 use crate::upstream::Load;
 
-use super::refusal::Refused;
+use super::refusal::{Refusal, Refused};
+use super::request_body::Fault;
 use super::{Client, Proxy};
 
 /// A request that is being answered.
@@ -53,6 +54,8 @@ pub struct Record {
     pub load: Option<Load>,
     /// Tries after the first.
     pub retries: u32,
+    /// Why the client's body broke off, if it did and has one.
+    pub body_fault: Option<Fault>,
     /// As sent to the client.
     pub status: StatusCode,
     /// Why the answer is ours, or what went wrong.
@@ -81,6 +84,7 @@ impl Exchange {
             service: None,
             load: None,
             retries: 0,
+            body_fault: None,
             status: StatusCode::from_u16(CLIENT_CLOSED).unwrap_or(StatusCode::BAD_REQUEST),
             reason: "client_closed",
             bytes: 0,
@@ -155,6 +159,11 @@ impl Record {
         self.status = refused.status;
         self.reason = refused.why.reason();
         self.load = None;
+    }
+
+    /// Why the client did not deliver its body.
+    pub fn client_fault(&self) -> Refusal {
+        self.body_fault.as_ref().and_then(Fault::get).unwrap_or(Refusal::ClientBody)
     }
 }
 

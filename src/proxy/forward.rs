@@ -109,7 +109,7 @@ impl Attempt<'_> {
                 self.may_use_idle = false;
                 match transfer.into_untouched_body() {
                     Some(body) if may_retry => Ok(Tried::Again(body)),
-                    _ => Err(refusal_of(&error)),
+                    _ => Err(self.refusal_of(&error)),
                 }
             }
         }
@@ -135,6 +135,14 @@ impl Attempt<'_> {
         })
     }
 
+    fn refusal_of(&self, error: &TransferError) -> Refusal {
+        match error {
+            TransferError::NoAnswer => Refusal::NoAnswer,
+            TransferError::Cut | TransferError::Response(_) => Refusal::BadAnswer,
+            TransferError::Client => self.exchange.record.client_fault(),
+        }
+    }
+
     async fn answer<B>(&mut self, transfer: &mut Transfer<B>) -> Result<ResponseHead, Failed>
     where
         B: Body<Data = Bytes> + Unpin,
@@ -150,14 +158,6 @@ impl Attempt<'_> {
 enum Failed {
     Transfer(TransferError),
     TimeUp(TimeUp),
-}
-
-fn refusal_of(error: &TransferError) -> Refusal {
-    match error {
-        TransferError::NoAnswer => Refusal::NoAnswer,
-        TransferError::Cut | TransferError::Response(_) => Refusal::BadAnswer,
-        TransferError::Client => Refusal::ClientBody,
-    }
 }
 
 /// The framing the client used: a body of unknown length stays one, an announced empty body stays announced.

@@ -18,7 +18,10 @@ pub mod forward;
 pub mod head;
 pub mod hop;
 pub mod refusal;
+pub mod request_body;
 pub mod retry;
+pub mod tunnel;
+pub mod upgrade;
 
 use std::net::IpAddr;
 use std::rc::Rc;
@@ -27,9 +30,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use bytes::Bytes;
+use http::request::Parts;
 use http::{HeaderValue, Request, Response, header};
 
-use crate::config::AccessLogFormat;
+use crate::config::{AccessLogFormat, Listener};
 use crate::observe::access_log::{AccessLog, LineForm};
 use crate::observe::metrics::{Metrics, NO_SERVICE, ServiceMetrics};
 use crate::observe::trace::{Ids, RequestId};
@@ -43,6 +47,7 @@ use crate::upstream::pool::Pool;
 use body::ProxyBody;
 use exchange::Exchange;
 use refusal::{Refusal, Refused};
+use request_body::RequestBody;
 
 /// What all workers share.
 #[derive(Clone, Debug)]
@@ -98,19 +103,22 @@ impl Proxy {
     }
 
     /// Answers a request. Never fails: what cannot be answered by a server is refused with a reason.
-    pub async fn serve<B>(self: Rc<Self>, request: Request<B>, client: Rc<Client>) -> Response<ProxyBody<B>>
+    pub async fn serve<B>(
+        self: Rc<Self>,
+        request: Request<B>,
+        client: Rc<Client>,
+    ) -> Response<ProxyBody<RequestBody<B>>>
     where
         B: http_body::Body<Data = Bytes> + Unpin,
+        B::Error: Into<Refusal>,
     {
         let started = Instant::now();
         let snapshot = self.shared.published.load();
         let (parts, body) = request.into_parts();
+        let body = RequestBody::new(body);
         let mut exchange = Box::new(Exchange::new(&self, parts, client, started));
-        exchange.record.log_form = match snapshot.gateway.access_log {
-            AccessLogFormat::Json => Some(LineForm::Json),
-            AccessLogFormat::Text => Some(LineForm::Combined),
-            AccessLogFormat::None => None,
-        };
+        exchange.record.log_form = log_form(&snapshot);
+        exchange.record.body_fault = body.fault();
         let mut response = match route(&snapshot, &mut exchange, &body) {
             Err(refusal) => refuse(exchange, &refusal.into()),
             Ok(routed) => match forward::forward(&self, &mut exchange, routed, body).await {
@@ -122,6 +130,19 @@ impl Proxy {
             response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
         response
+    }
+
+    /// Answers what is no request, or none that may be passed on: counted and logged like any other. `parts`
+    /// is what is known of it.
+    pub fn refuse<B>(self: &Rc<Self>, parts: Parts, client: Rc<Client>, refusal: Refusal) -> Response<ProxyBody<B>> {
+        let mut exchange = Box::new(Exchange::new(self, parts, client, Instant::now()));
+        exchange.record.log_form = log_form(&self.shared.published.load());
+        refuse(exchange, &refusal.into())
+    }
+
+    /// A number for spreading things out in time.
+    pub fn random(&self) -> u64 {
+        self.ids.number()
     }
 
     /// The client's, if it is one, else a new one.
@@ -140,13 +161,15 @@ pub struct Client {
     pub address: IpAddr,
     /// The address as text.
     pub text: String,
+    /// Where it came in, as described when it did.
+    pub listener: Arc<Listener>,
 }
 
 impl Client {
     /// From the address of its socket.
-    pub fn new(address: IpAddr) -> Self {
+    pub fn new(address: IpAddr, listener: Arc<Listener>) -> Self {
         let address = address.to_canonical();
-        Self { address, text: address.to_string() }
+        Self { address, text: address.to_string(), listener }
     }
 }
 
@@ -189,6 +212,14 @@ fn route<B: http_body::Body>(snapshot: &Snapshot, exchange: &mut Exchange, body:
     let head = forward::write_head(exchange, &checked, framing);
     exchange.record.service = Some(Arc::clone(upstream.metrics()));
     Ok(Routed { upstream, head, framing })
+}
+
+fn log_form(snapshot: &Snapshot) -> Option<LineForm> {
+    match snapshot.gateway.access_log {
+        AccessLogFormat::Json => Some(LineForm::Json),
+        AccessLogFormat::Text => Some(LineForm::Combined),
+        AccessLogFormat::None => None,
+    }
 }
 
 fn refuse<B>(mut exchange: Box<Exchange>, refused: &Refused) -> Response<ProxyBody<B>> {

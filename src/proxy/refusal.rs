@@ -62,7 +62,17 @@ refusals! {
     BadPath = "bad_path", BAD_REQUEST, Client, "the path is not valid";
     /// The length of the body can be read in two ways.
     BadFraming = "bad_framing", BAD_REQUEST, Client, "the request's length is not clear";
-    /// The target is over 8 KiB.
+    /// The head is no HTTP/1.1, or could be read in two ways.
+    BadHead = "bad_head", BAD_REQUEST, Client, "the request is not valid HTTP/1.1";
+    /// HTTP, but neither 1.0 nor 1.1.
+    BadVersion = "bad_version", HTTP_VERSION_NOT_SUPPORTED, Client, "only HTTP/1.0 and HTTP/1.1 are served here";
+    /// The head is over the listener's bounds.
+    HeadTooLarge = "head_too_large", REQUEST_HEADER_FIELDS_TOO_LARGE, Client, "the request's head is too large";
+    /// The head did not arrive within the listener's bound.
+    HeadTimeout = "head_timeout", REQUEST_TIMEOUT, Client, "the request's head did not arrive in time";
+    /// The body is over a bound.
+    BodyTooLarge = "body_too_large", PAYLOAD_TOO_LARGE, Client, "the request's body is too large";
+    /// The target is over the listener's bound.
     UriTooLong = "uri_too_long", URI_TOO_LONG, Client, "the request's target is too long";
     /// CONNECT and TRACE.
     MethodNotAllowed = "method_not_allowed", METHOD_NOT_ALLOWED, Client, "this method is not served here";
@@ -80,8 +90,6 @@ refusals! {
     RateKeyMissing = "rate_key_missing", TOO_MANY_REQUESTS, Client, "the request lacks what its rate limit counts by";
     /// Too many requests at once.
     TooManyAtOnce = "too_many_at_once", SERVICE_UNAVAILABLE, Configuration, "too many requests at once";
-    /// The request's body is over the limit.
-    BodyTooLarge = "body_too_large", PAYLOAD_TOO_LARGE, Client, "the request's body is too large";
     /// The client did not send its whole request.
     ClientBody = "client_body", BAD_REQUEST, Client, "the request's body did not arrive whole";
     /// The client sent nothing for the idle timeout.
@@ -133,6 +141,11 @@ impl Refusal {
             Self::BadHost
                 | Self::BadFraming
                 | Self::BadPath
+                | Self::BadHead
+                | Self::BadVersion
+                | Self::HeadTooLarge
+                | Self::HeadTimeout
+                | Self::BodyTooLarge
                 | Self::UriTooLong
                 | Self::UnknownMethod
                 | Self::MethodNotAllowed
@@ -221,7 +234,8 @@ mod tests {
     #[test]
     fn the_status_tells_whose_fault_it_is() {
         for refusal in Refusal::ALL {
-            let is_client = refusal.status().is_client_error() || refusal.status() == StatusCode::NOT_IMPLEMENTED;
+            let of_client = [StatusCode::NOT_IMPLEMENTED, StatusCode::HTTP_VERSION_NOT_SUPPORTED];
+            let is_client = refusal.status().is_client_error() || of_client.contains(&refusal.status());
             assert_eq!(is_client, refusal.fault() == Fault::Client, "{refusal:?}");
         }
     }

@@ -104,8 +104,6 @@ refusals! {
     Exhausted = "exhausted", SERVICE_UNAVAILABLE, Configuration, "the gateway has no room for a connection to the server";
     /// No connection to any endpoint tried.
     ConnectFailed = "connect_failed", BAD_GATEWAY, Upstream, "no connection to the server";
-    /// No port, descriptor or memory is left here for a connection.
-    Exhausted = "exhausted", SERVICE_UNAVAILABLE, Upstream, "nothing is left here to connect with";
     /// The server closed before it answered.
     NoAnswer = "no_answer", BAD_GATEWAY, Upstream, "the server closed the connection without an answer";
     /// The server's answer cannot be passed on.

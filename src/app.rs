@@ -36,6 +36,7 @@ use crate::server::{Phase, Server};
 use crate::snapshot::Published;
 use crate::snapshot::apply::Applier;
 use crate::snapshot::registry::Registry;
+use crate::upstream::resolve::Resolver;
 
 use reload::Reloader;
 
@@ -148,6 +149,7 @@ impl App {
             published: Arc::clone(&published),
             metrics: Arc::clone(&metrics),
             access_log,
+            resolver: Resolver::of_system(),
             is_draining: Arc::new(AtomicBool::new(false)),
         };
         let admin = Admin {

@@ -8,8 +8,8 @@ use bytes::Bytes;
 use http::Response;
 use http_body::{Body, Frame, SizeHint};
 
-use crate::config::UpstreamSettings;
-use crate::upstream::http1::{ResponseHead, Transfer, TransferError};
+use crate::config::upstream::PoolSettings;
+use crate::upstream::http1::{Replay, ResponseHead, Transfer, TransferError};
 
 use super::Proxy;
 use super::clock::Clock;
@@ -21,9 +21,9 @@ use super::tunnel::Upgraded;
 #[derive(Debug)]
 pub struct Answer<B> {
     pub(super) head: ResponseHead,
-    pub(super) transfer: Box<Transfer<B>>,
+    pub(super) transfer: Box<Transfer<Replay<B>>>,
     pub(super) clock: Clock,
-    pub(super) settings: UpstreamSettings,
+    pub(super) settings: PoolSettings,
 }
 
 impl<B> Answer<B> {
@@ -66,9 +66,9 @@ enum Kind<B> {
 #[derive(Debug)]
 struct Streaming<B> {
     /// None once the connection was given back.
-    transfer: Option<Box<Transfer<B>>>,
+    transfer: Option<Box<Transfer<Replay<B>>>>,
     clock: Clock,
-    settings: UpstreamSettings,
+    settings: PoolSettings,
     proxy: Rc<Proxy>,
     exchange: Box<Exchange>,
 }

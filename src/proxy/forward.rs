@@ -13,7 +13,8 @@ use http_body::Body;
 use crate::observe::trace::Trace;
 use crate::upstream::connect::connect;
 use crate::upstream::http1::encode::HeadWriter;
-use crate::upstream::http1::{Connection, ResponseHead, Transfer, TransferError, UploadFraming};
+use crate::upstream::http1::framing::is_bound_to_connection;
+use crate::upstream::http1::{Connection, Replay, ResponseHead, Transfer, TransferError, UploadFraming};
 use crate::upstream::{EndpointSet, LiveEndpoint};
 
 use super::body::Answer;
@@ -40,16 +41,20 @@ where
     let set = upstream.current();
     let timeouts = exchange.record.plan.as_ref().map(|plan| plan.rule.traffic.timeouts).unwrap_or_default();
     let clock = Clock::new(proxy, &timeouts, exchange.record.started);
+    let held_bytes = exchange.record.plan.as_ref().map_or(0, |plan| plan.rule.traffic.retries.body_bytes);
     let mut attempt = Attempt { proxy, exchange, set: &set, clock, tried: Vec::new(), may_use_idle: true };
-    let mut body = Some(body);
+    let mut body = Some(Replay::new(body, usize::try_from(held_bytes).unwrap_or(usize::MAX)));
     loop {
         match attempt.run(&head, framing, body).await? {
-            Tried::Answered(head, transfer) => {
+            Tried::Answered(head, mut transfer) => {
                 let Attempt { clock, .. } = attempt;
-                return Ok(Answer { head, transfer, clock, settings: set.settings().clone() });
+                if let Some(body) = transfer.body_mut() {
+                    body.forget();
+                }
+                return Ok(Answer { head, transfer, clock, settings: set.settings().pool.clone() });
             }
-            Tried::Again(untouched) => {
-                body = untouched;
+            Tried::Again(again) => {
+                body = again;
                 attempt.exchange.record.retries += 1;
                 proxy.shared.metrics.retries.inc();
             }
@@ -70,13 +75,18 @@ struct Attempt<'a> {
 
 /// How a try ended, if not with a refusal.
 enum Tried<B> {
-    Answered(ResponseHead, Box<Transfer<B>>),
-    /// Safe to try again, with the body that nothing was taken from.
-    Again(Option<B>),
+    Answered(ResponseHead, Box<Transfer<Replay<B>>>),
+    /// Safe to try again, with the body from its start.
+    Again(Option<Replay<B>>),
 }
 
 impl Attempt<'_> {
-    async fn run<B>(&mut self, head: &Bytes, framing: UploadFraming, body: Option<B>) -> Result<Tried<B>, Refusal>
+    async fn run<B>(
+        &mut self,
+        head: &Bytes,
+        framing: UploadFraming,
+        body: Option<Replay<B>>,
+    ) -> Result<Tried<B>, Refusal>
     where
         B: Body<Data = Bytes> + Unpin,
     {
@@ -92,7 +102,11 @@ impl Attempt<'_> {
                 return Ok(Tried::Again(body));
             }
         };
-        let mut transfer = Box::new(connection.send(self.exchange.parts.method.clone(), head.clone(), framing, body));
+        let parts = &self.exchange.parts;
+        let credentials = parts.headers.get(header::AUTHORIZATION);
+        let is_bound = credentials.is_some_and(|value| is_bound_to_connection(value.as_bytes()));
+        let connection = if is_bound { connection.for_one_client() } else { connection };
+        let mut transfer = Box::new(connection.send(parts.method.clone(), head.clone(), framing, body, None));
         match self.answer(&mut transfer).await {
             Ok(head) => Ok(Tried::Answered(head, transfer)),
             Err(Failed::TimeUp(TimeUp::Request)) => Err(Refusal::RequestTimeout),
@@ -107,8 +121,8 @@ impl Attempt<'_> {
                     && retry::wait_before(&retries, &self.exchange.parts.method, failure, 0, 0).is_some();
                 // The same endpoint may be asked again: it closed one connection, it did not fail.
                 self.may_use_idle = false;
-                match transfer.into_untouched_body() {
-                    Some(body) if may_retry => Ok(Tried::Again(body)),
+                match transfer.into_body().and_then(Replay::rewind) {
+                    Some(body) if may_retry => Ok(Tried::Again(Some(body))),
                     _ => Err(self.refusal_of(&error)),
                 }
             }
@@ -129,9 +143,9 @@ impl Attempt<'_> {
             }
             within = if within.is_zero() { left } else { within.min(left) };
         }
-        connect(endpoint.address(), within).await.map_err(|error| {
+        connect(&self.proxy.shared.resolver, endpoint.address(), within, None).await.map_err(|error| {
             tracing::debug!(backend = endpoint.label(), %error, "no connection");
-            Refusal::ConnectFailed
+            if error.is_exhausted() { Refusal::Exhausted } else { Refusal::ConnectFailed }
         })
     }
 

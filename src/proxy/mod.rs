@@ -43,6 +43,7 @@ use crate::upstream::LiveUpstream;
 use crate::upstream::deadline::Deadlines;
 use crate::upstream::http1::UploadFraming;
 use crate::upstream::pool::Pool;
+use crate::upstream::resolve::Resolver;
 
 use body::ProxyBody;
 use exchange::Exchange;
@@ -58,6 +59,8 @@ pub struct Shared {
     pub metrics: Arc<Metrics>,
     /// Where requests are logged.
     pub access_log: AccessLog,
+    /// Looks up names of servers.
+    pub resolver: Resolver,
     /// Set when the process is about to end: clients are told to go.
     pub is_draining: Arc<AtomicBool>,
 }

@@ -8,11 +8,13 @@
 //! [`connect`] makes one, [`http1`] carries the exchange, the connection goes back to the pool.
 
 pub mod connect;
+pub mod count;
 pub mod deadline;
 pub mod endpoint;
 pub mod http1;
 pub mod pool;
 pub mod probe;
+pub mod resolve;
 
 use std::sync::Arc;
 

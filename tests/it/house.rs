@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 const ARROWS: &[(&str, &[&str])] = &[
     ("main", &["cli"]),
     ("cli", &["app", "config", "controller", "crd", "observe", "proxy", "router", "snapshot"]),
-    ("app", &["config", "controller", "observe", "proxy", "server", "snapshot"]),
+    ("app", &["config", "controller", "observe", "proxy", "server", "snapshot", "upstream"]),
     ("controller", &["crd", "config", "observe"]),
     ("server", &["proxy", "snapshot", "config", "observe", "upstream"]),
     ("proxy", &["snapshot", "router", "middleware", "upstream", "lb", "circuitbreaker", "config", "observe"]),

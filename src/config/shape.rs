@@ -209,7 +209,10 @@ mod tests {
                         }
                         let name = name.as_str();
                         assert!(KEYWORDS.contains(&name) || OTHERS.contains(&name), "the schema uses {name}");
-                        if !matches!(name, "required" | "enum" | "x-kubernetes-validations" | "x-kubernetes-list-map-keys") {
+                        if !matches!(
+                            name,
+                            "required" | "enum" | "x-kubernetes-validations" | "x-kubernetes-list-map-keys"
+                        ) {
                             visit(member, matches!(name, "properties" | "$defs"));
                         }
                     }

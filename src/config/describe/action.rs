@@ -62,7 +62,8 @@ impl Describer<'_> {
             let place = at.index(index);
             let mut target = Target::plain(Destination::Missing, weight_of(backend.weight));
             if let Some(edits) = &backend.request_headers {
-                target.request_headers = self.reader().header_edits(edits, Side::Request, place.field("requestHeaders"));
+                target.request_headers =
+                    self.reader().header_edits(edits, Side::Request, place.field("requestHeaders"));
             }
             if let Some(edits) = &backend.response_headers {
                 let at = place.field("responseHeaders");
@@ -167,16 +168,7 @@ impl Describer<'_> {
             let message = "must be a media type such as text/html";
             reader.note(at.field("contentType"), Slug::RespondForm, message);
         }
-        let at = at.field("headers");
-        let mut headers = reader.headers_of(spec.headers.as_ref(), Side::Response, at);
-        headers.retain(|header| {
-            let is_content_type = header.name == http::header::CONTENT_TYPE;
-            if is_content_type {
-                let message = "Content-Type is set by respond.contentType";
-                reader.note(at.name(header.name.as_str()), Slug::ProtectedHeader, message);
-            }
-            !is_content_type
-        });
+        let headers = reader.headers_of(spec.headers.as_ref(), Side::Answer, at.field("headers"));
         Respond { status, body, content_type, headers }
     }
 

@@ -76,15 +76,13 @@ impl Reader<'_> {
     /// Whether the pattern has all groups that are named.
     pub(super) fn check_groups(&mut self, template: &str, pattern: Option<&Pattern>, at: At<'_>) {
         for group in groups(template) {
-            let shown = if group.bytes().all(|b| b.is_ascii_digit()) {
-                format!("${group}")
-            } else {
-                format!("${{{group}}}")
-            };
+            let shown =
+                if group.bytes().all(|b| b.is_ascii_digit()) { format!("${group}") } else { format!("${{{group}}}") };
             let message = match (pattern, group.parse::<usize>()) {
                 (None, _) => format!("{shown}: there is no pathRegex that it could be a group of"),
                 (Some(pattern), Ok(number)) if number <= pattern.groups() => continue,
                 (Some(pattern), Ok(_)) => match pattern.groups() {
+                    0 => format!("{shown}: the pattern has no groups"),
                     1 => format!("{shown}: the pattern has 1 group"),
                     groups => format!("{shown}: the pattern has {groups} groups"),
                 },

@@ -26,9 +26,11 @@ pub fn describe_layer(fields: &TrafficFields, owner: &str, at: At<'_>, problems:
         reader.timeouts(spec, at.field("timeouts"), &mut layer);
     }
     layer.retries = fields.retries.as_ref().map(|spec| reader.retries(spec, at.field("retries")));
-    layer.load_balancer = fields.load_balancer.as_ref().map(|spec| reader.load_balancer(spec, at.field("loadBalancer")));
+    layer.load_balancer =
+        fields.load_balancer.as_ref().map(|spec| reader.load_balancer(spec, at.field("loadBalancer")));
     layer.rate_limits = fields.rate_limits.as_ref().map(|list| reader.rate_limits(list, owner, at.field("rateLimits")));
-    layer.concurrency = fields.concurrency.as_ref().map(|spec| reader.concurrency(spec, owner, at.field("concurrency")));
+    layer.concurrency =
+        fields.concurrency.as_ref().map(|spec| reader.concurrency(spec, owner, at.field("concurrency")));
     if let Some(spec) = &fields.limits {
         layer.request_body = reader.size(spec.request_body.as_ref(), at.field("limits").field("requestBody"));
     }
@@ -46,8 +48,7 @@ pub fn describe_layer(fields: &TrafficFields, owner: &str, at: At<'_>, problems:
     }
     if let Some(spec) = &fields.access_log {
         layer.one_in = spec.one_in.map(|one_in| count(one_in, 0, 1_000_000));
-        layer.always =
-            spec.always.as_ref().map(|list| reader.statuses(list, at.field("accessLog").field("always")));
+        layer.always = spec.always.as_ref().map(|list| reader.statuses(list, at.field("accessLog").field("always")));
     }
     layer.upgrades = fields.upgrades.as_ref().map(|list| reader.upgrades(list, at.field("upgrades")));
     layer

@@ -12,11 +12,7 @@ use crate::config::spec::DefaultsSpec;
 use crate::config::traffic::Traffic;
 
 /// All that rules of these files can name, and what holds for all of them.
-pub fn describe_surroundings(
-    parts: &[Part<'_>],
-    listeners: &[Listener],
-    problems: &mut Vec<Problem>,
-) -> Surroundings {
+pub fn describe_surroundings(parts: &[Part<'_>], listeners: &[Listener], problems: &mut Vec<Problem>) -> Surroundings {
     let is_unread = |list: &str| {
         let is_about = |part: &Part<'_>| part.form.as_slice().iter().any(|found| found.problem.path.starts_with(list));
         parts.iter().any(|part| part.root.is_none() || is_about(part))

@@ -16,7 +16,9 @@ use serde_json::Value;
 
 use super::references::namespace_of;
 use super::services::{self, Found, ServicePort, Unusable};
-use crate::config::describe::{Layer, Scope, describe_endpoints, describe_routes, describe_settings, find_duplicates, Surroundings};
+use crate::config::describe::{
+    Layer, Scope, Surroundings, describe_endpoints, describe_routes, describe_settings, find_duplicates,
+};
 use crate::config::listener::Listener;
 use crate::config::nearest::nearest;
 use crate::config::spec::{ObjectSpec, RouteSpec, ServiceSpec, UpstreamSpec};

@@ -206,7 +206,7 @@ impl Describer<'_> {
         let listeners = self.listeners(spec, At::Start(at));
         self.check_route_shape(spec, at);
         let mut parent = Parent {
-            identity: self.route_identity(spec, &hosts),
+            identity: self.route_identity(spec, &hosts, &listeners),
             first_host: hosts.first().map(ToString::to_string).unwrap_or_default(),
             levels: self.no_levels(),
             is_broken: false,
@@ -303,8 +303,8 @@ impl Describer<'_> {
         hosts
     }
 
-    /// `<scope>/<name>`, or with the hosts and, in short form, the match.
-    fn route_identity(&self, spec: &RouteSpec, hosts: &[HostPattern]) -> String {
+    /// `<scope>/<name>`, or with the hosts and listeners and, in short form, the match.
+    fn route_identity(&self, spec: &RouteSpec, hosts: &[HostPattern], listeners: &[String]) -> String {
         let scope = self.scope.identity();
         if let Some(name) = &spec.rule.name {
             return format!("{scope}/{name}");
@@ -312,7 +312,12 @@ impl Describer<'_> {
         let mut names: Vec<String> = hosts.iter().map(ToString::to_string).collect();
         names.sort();
         let hosts = if names.is_empty() { "any host".to_owned() } else { names.join(",") };
-        format!("{scope}/{hosts}")
+        if listeners.is_empty() {
+            return format!("{scope}/{hosts}");
+        }
+        let mut listeners = listeners.to_vec();
+        listeners.sort();
+        format!("{scope}/{hosts} on {}", listeners.join(","))
     }
 
     /// `below` is the route's identity for a rule of `rules`, none for a route in short form.
@@ -328,10 +333,13 @@ impl Describer<'_> {
         let matches = self.reader().matches(spec, place);
         let is_of_pattern = |problem: &Problem| problem.slug == Slug::Regex && problem.path.ends_with(".pathRegex");
         let has_good_path = !self.out.problems.iter().skip(before).any(is_of_pattern);
+        let priority = self.priority(spec, place);
         let identity = match (&spec.name, below) {
             (Some(name), Some(route)) => format!("{route}/{name}"),
             (Some(_), None) => parent.identity.clone(),
-            (None, _) => format!("{}/{matches}", parent.identity),
+            (None, _) if priority == 0 => format!("{}/{matches}", parent.identity),
+            // The same match may stand once more with another priority, and that is another rule.
+            (None, _) => format!("{}/{matches} priority={priority}", parent.identity),
         };
         if spec.name.is_some() {
             self.claim_identity(&identity, at);
@@ -342,7 +350,6 @@ impl Describer<'_> {
         let levels = self.inherit(&parent.levels, spec.r#use.as_ref(), fields, &identity, place);
         let whose = Whose { identity: &identity, name: &name, matches: &matches, has_good_path, at: place };
         let action = self.action(spec, &levels.traffic, &whose);
-        let priority = self.priority(spec, place);
         let is_broken = parent.is_broken || self.is_broken_since(before);
         Rule {
             id: RuleId::new(identity),

@@ -169,16 +169,7 @@ impl Describer<'_> {
             let message = "must be a media type such as text/html";
             reader.note(at.field("contentType"), Slug::RespondForm, message);
         }
-        let at = at.field("headers");
-        let mut headers = reader.headers_of(spec.headers.as_ref(), Side::Response, at);
-        headers.retain(|header| {
-            let is_content_type = header.name == http::header::CONTENT_TYPE;
-            if is_content_type {
-                let message = "Content-Type is set by respond.contentType";
-                reader.note(at.name(header.name.as_str()), Slug::ProtectedHeader, message);
-            }
-            !is_content_type
-        });
+        let headers = reader.headers_of(spec.headers.as_ref(), Side::Answer, at.field("headers"));
         Respond { status, body, content_type, headers }
     }
 

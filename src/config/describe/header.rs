@@ -18,6 +18,8 @@ pub enum Side {
     Request,
     /// On the way back.
     Response,
+    /// An answer of the rule's own.
+    Answer,
 }
 
 impl Reader<'_> {
@@ -92,6 +94,7 @@ pub fn unfit_value(text: &str) -> Option<&'static str> {
 /// Why this header is not to be changed. Another length or framing than that of the body is how requests are smuggled.
 fn protection(name: &HeaderName, side: Side) -> Option<&'static str> {
     match (name.as_str(), side) {
+        ("content-type", Side::Answer) => Some("is set by respond.contentType"),
         ("host", Side::Request) => Some("is set by rewrite.host"),
         ("content-length" | "transfer-encoding" | "trailer", _) => Some("is told by the body"),
         ("connection" | "keep-alive" | "proxy-connection" | "te", _) => Some("is about one connection only"),

@@ -101,3 +101,6 @@ impl Describer<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

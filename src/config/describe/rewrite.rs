@@ -82,6 +82,7 @@ impl Reader<'_> {
                 (None, _) => format!("{shown}: there is no pathRegex that it could be a group of"),
                 (Some(pattern), Ok(number)) if number <= pattern.groups() => continue,
                 (Some(pattern), Ok(_)) => match pattern.groups() {
+                    0 => format!("{shown}: the pattern has no groups"),
                     1 => format!("{shown}: the pattern has 1 group"),
                     groups => format!("{shown}: the pattern has {groups} groups"),
                 },

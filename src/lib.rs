@@ -38,6 +38,7 @@ pub mod controller;
 pub mod crd;
 pub mod health;
 pub mod lb;
+pub mod middleware;
 pub mod observe;
 pub mod proxy;
 pub mod ratelimit;

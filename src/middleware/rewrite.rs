@@ -138,7 +138,7 @@ pub(super) mod tests {
     use super::*;
 
     pub(crate) fn normal(path: &str) -> Option<String> {
-        crate::router::path::normalise(path).ok().map(Cow::into_owned)
+        crate::router::path::normalise(path, crate::config::listener::PathReading::default()).ok().map(Cow::into_owned)
     }
 
     fn prefix(path: &str) -> PathMatch {

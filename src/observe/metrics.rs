@@ -30,6 +30,7 @@ use prometheus::{IntCounter, IntCounterVec, IntGauge, Opts, Registry, TextEncode
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
+use super::limited::Limited;
 use service::BUCKETS;
 pub use service::ServiceMetrics;
 
@@ -43,7 +44,7 @@ pub struct Metrics {
     services: Arc<Services>,
     backends: Backends,
     /// `gateway_rate_limited_total`
-    pub rate_limited: IntCounterVec,
+    pub limited: Limited,
     /// `sluice_refusals_total`
     pub refusals: IntCounterVec,
     /// `sluice_retries_total`
@@ -69,13 +70,12 @@ impl Metrics {
         let backends = Backends::new()?;
         registry.register(Box::new(ServicesCollector(Arc::clone(&services))))?;
         registry.register(Box::new(backends.clone()))?;
+        let limited = Limited::default();
+        registry.register(Box::new(LimitedCollector::new(limited.clone())?))?;
         let metrics = Self {
             services,
             backends,
-            rate_limited: IntCounterVec::new(
-                Opts::new("gateway_rate_limited_total", "Requests over a rate limit."),
-                &["client"],
-            )?,
+            limited: limited.clone(),
             refusals: IntCounterVec::new(Opts::new("sluice_refusals_total", "Answers of our own."), &["reason"])?,
             retries: IntCounter::new("sluice_retries_total", "Tries after the first.")?,
             client_connections: IntGauge::new("sluice_client_connections", "Open client connections.")?,
@@ -90,7 +90,6 @@ impl Metrics {
             )?,
             registry: registry.clone(),
         };
-        registry.register(Box::new(metrics.rate_limited.clone()))?;
         registry.register(Box::new(metrics.refusals.clone()))?;
         registry.register(Box::new(metrics.retries.clone()))?;
         registry.register(Box::new(metrics.client_connections.clone()))?;
@@ -295,6 +294,38 @@ impl Collector for Backends {
     }
 }
 
+/// The registry's handle on who met limits.
+struct LimitedCollector {
+    limited: Limited,
+    desc: Desc,
+}
+
+impl LimitedCollector {
+    fn new(limited: Limited) -> Result<Self, prometheus::Error> {
+        let (name, help) = ("gateway_rate_limited_total", "Requests over a rate limit.");
+        let desc = Desc::new(name.into(), help.into(), vec!["client".to_owned()], Default::default())?;
+        Ok(Self { limited, desc })
+    }
+}
+
+impl Collector for LimitedCollector {
+    fn desc(&self) -> Vec<&Desc> {
+        vec![&self.desc]
+    }
+
+    fn collect(&self) -> Vec<proto::MetricFamily> {
+        let counter = |(label, count): (String, u64)| {
+            let mut counter = proto::Counter::default();
+            counter.set_value(count as f64);
+            let mut metric = labelled(&[("client", &label)]);
+            metric.set_counter(counter);
+            metric
+        };
+        let counters = self.limited.counts().into_iter().map(counter).collect();
+        vec![family(&self.desc, proto::MetricType::COUNTER, counters)]
+    }
+}
+
 fn family(desc: &Desc, kind: proto::MetricType, metrics: Vec<proto::Metric>) -> proto::MetricFamily {
     let mut family = proto::MetricFamily::default();
     family.set_name(desc.fq_name.clone());
@@ -362,6 +393,14 @@ mod tests {
         ] {
             assert!(text.lines().any(|found| found == line), "{line}\nnot in\n{text}");
         }
+    }
+
+    #[test]
+    fn who_met_limits_is_told() {
+        let metrics = Metrics::new(1).expect("names are unique");
+        metrics.limited.count(std::net::Ipv4Addr::LOCALHOST.into(), None);
+        let text = metrics.encode().expect("families are consistent");
+        assert!(text.contains(r#"gateway_rate_limited_total{client="127.0.0.1"} 1"#), "{text}");
     }
 
     #[test]

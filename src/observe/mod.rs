@@ -2,6 +2,7 @@
 
 pub mod access_log;
 pub mod busiest;
+pub mod limited;
 pub mod metrics;
 pub mod tasks;
 pub mod trace;

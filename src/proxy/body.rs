@@ -2,13 +2,15 @@
 
 use std::pin::Pin;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use http::Response;
+use http::header::{CONNECTION, CONTENT_TYPE, UPGRADE};
+use http::{HeaderMap, HeaderValue, Response, StatusCode};
 use http_body::{Body, Frame, SizeHint};
 
-use crate::config::upstream::PoolSettings;
+use crate::snapshot::ToUpstream;
 use crate::upstream::http1::{Replay, ResponseHead, Transfer, TransferError};
 
 use super::Proxy;
@@ -23,28 +25,58 @@ pub struct Answer<B> {
     pub(super) head: ResponseHead,
     pub(super) transfer: Box<Transfer<Replay<B>>>,
     pub(super) clock: Clock,
-    pub(super) settings: PoolSettings,
+    pub(super) to: Arc<ToUpstream>,
 }
 
 impl<B> Answer<B> {
     /// The response for the client; the exchange settles with its last byte.
-    pub fn into_response(self, proxy: &Rc<Proxy>, mut exchange: Box<Exchange>) -> Response<ProxyBody<B>> {
+    pub fn into_response(mut self, proxy: &Rc<Proxy>, mut exchange: Box<Exchange>) -> Response<ProxyBody<B>> {
         exchange.record.status = self.head.status;
         exchange.record.reason = "";
-        let mut streaming = Streaming {
-            transfer: Some(self.transfer),
-            clock: self.clock,
-            settings: self.settings,
-            proxy: Rc::clone(proxy),
-            exchange,
+        let (status, mut headers) = (self.head.status, std::mem::take(&mut self.head.headers));
+        let protocol = (status == StatusCode::SWITCHING_PROTOCOLS).then(|| headers.get(UPGRADE).cloned()).flatten();
+        hop::strip_response(&mut headers);
+        exchange.finish_headers(&mut headers, Some(&self.to.answer_edits));
+        let body = match protocol {
+            Some(protocol) => {
+                headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
+                headers.insert(UPGRADE, protocol);
+                self.into_tunnel(exchange)
+            }
+            None => self.into_stream(proxy, exchange, &headers),
         };
-        streaming.release_if_done();
-        let mut response = Response::new(ProxyBody { kind: Kind::Streaming(Box::new(streaming)) });
-        *response.status_mut() = self.head.status;
-        *response.headers_mut() = self.head.headers;
-        hop::strip_response(response.headers_mut());
+        let mut response = Response::new(body);
+        *response.status_mut() = status;
+        *response.headers_mut() = headers;
         response
     }
+
+    /// Both sides have left HTTP.
+    fn into_tunnel(self, exchange: Box<Exchange>) -> ProxyBody<B> {
+        let idle = exchange.record.timeouts().stream_idle;
+        match self.transfer.into_upgraded() {
+            Some(server) => ProxyBody::upgraded(Upgraded { server, idle }, exchange),
+            // A transfer that has a head with 101 can be upgraded; without a server the client's side just ends.
+            None => ProxyBody::fixed(Bytes::new(), exchange),
+        }
+    }
+
+    fn into_stream(mut self, proxy: &Rc<Proxy>, exchange: Box<Exchange>, headers: &HeaderMap) -> ProxyBody<B> {
+        if is_event_stream(headers) {
+            self.clock.set_idle(exchange.record.timeouts().stream_idle);
+        }
+        let mut streaming =
+            Streaming { transfer: Some(self.transfer), clock: self.clock, proxy: Rc::clone(proxy), exchange };
+        streaming.release_if_done();
+        ProxyBody { kind: Kind::Streaming(Box::new(streaming)) }
+    }
+}
+
+/// Server-sent events: quiet for as long as nothing happens.
+fn is_event_stream(headers: &HeaderMap) -> bool {
+    const KIND: &[u8] = b"text/event-stream";
+    let kind = headers.get(CONTENT_TYPE).map(HeaderValue::as_bytes);
+    kind.and_then(|kind| kind.get(..KIND.len())).is_some_and(|kind| kind.eq_ignore_ascii_case(KIND))
 }
 
 /// What is sent to the client.
@@ -68,7 +100,6 @@ struct Streaming<B> {
     /// None once the connection was given back.
     transfer: Option<Box<Transfer<Replay<B>>>>,
     clock: Clock,
-    settings: PoolSettings,
     proxy: Rc<Proxy>,
     exchange: Box<Exchange>,
 }
@@ -80,8 +111,8 @@ pub struct BrokenOff(&'static str);
 
 impl<B> ProxyBody<B> {
     /// A text of ours.
-    pub fn fixed(text: String, exchange: Box<Exchange>) -> Self {
-        Self { kind: Kind::Fixed(text.into(), exchange) }
+    pub fn fixed(body: Bytes, exchange: Box<Exchange>) -> Self {
+        Self { kind: Kind::Fixed(body, exchange) }
     }
 
     /// Nothing, after which bytes pass both ways. The exchange settles when this is dropped, so it is kept while
@@ -110,10 +141,18 @@ impl<B> Streaming<B> {
             return;
         }
         let Some(connection) = self.transfer.take().and_then(|transfer| transfer.into_connection()) else { return };
-        if let Some(load) = &self.exchange.record.load {
-            let now = self.proxy.deadlines.now();
-            self.proxy.pool.put(load.endpoint(), connection, &self.settings, now);
+        if let Some(permit) = &self.exchange.record.permit {
+            let set = permit.upstream().current();
+            self.proxy.pool.put(permit.endpoint(), connection, &set.settings().pool, self.proxy.deadlines.now());
         }
+    }
+
+    /// The endpoint is told that it failed.
+    fn servers_fault(&self, reason: &'static str) -> &'static str {
+        if let Some(permit) = &self.exchange.record.permit {
+            permit.broke_off(self.clock.now());
+        }
+        reason
     }
 
     fn break_off(&mut self, reason: &'static str) -> BrokenOff {
@@ -138,8 +177,8 @@ impl<B: Body<Data = Bytes> + Unpin> Streaming<B> {
             Poll::Ready(Some(Err(error))) => {
                 let reason = match error {
                     TransferError::Client => self.exchange.record.client_fault().reason(),
-                    TransferError::NoAnswer | TransferError::Cut => "answer_cut",
-                    TransferError::Response(_) => "bad_answer",
+                    TransferError::NoAnswer | TransferError::Cut => self.servers_fault("answer_cut"),
+                    TransferError::Response(_) => self.servers_fault("bad_answer"),
                 };
                 Poll::Ready(Some(Err(self.break_off(reason))))
             }

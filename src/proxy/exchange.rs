@@ -11,13 +11,16 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
-use http::{HeaderName, HeaderValue, StatusCode, header, request::Parts};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header, request::Parts};
 
+use crate::config::Timeouts;
+use crate::middleware::edit::Edits;
+use crate::middleware::variable::{Asked, Variables};
 use crate::observe::access_log::{Entry, Extra, LineForm};
 use crate::observe::metrics::ServiceMetrics;
 use crate::observe::trace::{RequestId, Trace};
-use crate::snapshot::Plan;
-use crate::upstream::Load;
+use crate::snapshot::{Guard, Plan};
+use crate::upstream::Permit;
 
 use super::refusal::{Refusal, Refused};
 use super::request_body::Fault;
@@ -50,8 +53,10 @@ pub struct Record {
     pub plan: Option<Arc<Plan>>,
     /// Where it is counted.
     pub service: Option<Arc<ServiceMetrics>>,
+    /// Its place among those at once, if its rule counts them.
+    pub guard: Option<Guard>,
     /// The endpoint it runs at, or ran at last.
-    pub load: Option<Load>,
+    pub permit: Option<Permit>,
     /// Tries after the first.
     pub retries: u32,
     /// Why the client's body broke off, if it did and has one.
@@ -82,7 +87,8 @@ impl Exchange {
             log_form: None,
             plan: None,
             service: None,
-            load: None,
+            guard: None,
+            permit: None,
             retries: 0,
             body_fault: None,
             status: StatusCode::from_u16(CLIENT_CLOSED).unwrap_or(StatusCode::BAD_REQUEST),
@@ -91,6 +97,34 @@ impl Exchange {
             answer_headers: Vec::new(),
         };
         Self { proxy: Rc::clone(proxy), parts, record }
+    }
+
+    /// The last changes to an answer's headers: what limits tell, then the edits of the server's way, or of the rule.
+    pub fn finish_headers(&mut self, headers: &mut HeaderMap, of_way: Option<&Edits>) {
+        for (name, value) in std::mem::take(&mut self.record.answer_headers) {
+            headers.insert(name, value);
+        }
+        let plan = self.record.plan.as_ref();
+        let Some(edits) = of_way.or_else(|| plan.map(|plan| &plan.answer_edits)) else { return };
+        if edits.is_empty() {
+            return;
+        }
+        let Ok(checked) = super::head::check(&self.parts, self.record.client.listener.paths) else { return };
+        let mut id = [0; 32];
+        let variables = Variables {
+            client_address: &self.record.client.text,
+            asked: Asked {
+                scheme: "http",
+                host: &checked.host,
+                port: checked.port,
+                path: &checked.path,
+                query: checked.query,
+            },
+            request_id: self.record.request_id.text(&mut id),
+        };
+        if let Err(error) = edits.apply(headers, &variables) {
+            tracing::debug!(%error, "a header of the answer is left out");
+        }
     }
 
     /// Whether this one is written, by the choice of its rule.
@@ -107,7 +141,7 @@ impl Exchange {
 
     fn log(&self, form: LineForm, service: &str) {
         let (parts, record) = (&self.parts, &self.record);
-        let checked = super::head::check(parts).ok();
+        let checked = super::head::check(parts, record.client.listener.paths).ok();
         let elapsed = record.started.elapsed();
         let began = SystemTime::now().checked_sub(elapsed).unwrap_or(SystemTime::UNIX_EPOCH);
         let began = jiff::Timestamp::try_from(began).unwrap_or_default();
@@ -126,7 +160,7 @@ impl Exchange {
             reason: record.reason,
             route: record.plan.as_ref().map_or("", |plan| &plan.rule.name),
             service,
-            backend: record.load.as_ref().map_or("", |load| load.endpoint().label()),
+            backend: record.permit.as_ref().map_or("", |permit| permit.endpoint().label()),
             retries: record.retries,
             bytes: record.bytes,
             duration_ms: (elapsed.as_secs_f64() * 1e6).round() / 1e3,
@@ -158,7 +192,11 @@ impl Record {
     pub fn refuse(&mut self, refused: &Refused) {
         self.status = refused.status;
         self.reason = refused.why.reason();
-        self.load = None;
+    }
+
+    /// Bounds in time, as the rule has them.
+    pub fn timeouts(&self) -> Timeouts {
+        self.plan.as_ref().map(|plan| plan.rule.traffic.timeouts).unwrap_or_default()
     }
 
     /// Why the client did not deliver its body.

@@ -3,7 +3,6 @@
 use tokio::net::TcpListener;
 
 use super::*;
-use crate::upstream::count::ConnectionCount;
 
 const WITHIN: Duration = Duration::from_secs(5);
 
@@ -20,25 +19,25 @@ async fn listener() -> (TcpListener, u16) {
 #[tokio::test]
 async fn a_connection_counts_until_it_is_closed() {
     let (_listener, port) = listener().await;
-    let count = ConnectionCount::default();
+    let counted = Arc::new(());
     let address = Address::Socket(SocketAddr::from(([127, 0, 0, 1], port)));
-    let held = count.open(Some(1)).expect("room");
-    let connection = connect(&resolver(&[]), &address, WITHIN, Some(Box::new(held))).await.expect("connected");
-    assert_eq!(count.count(), 1);
+    let held = Box::new(Arc::clone(&counted));
+    let connection = connect(&resolver(&[]), &address, WITHIN, Some(held)).await.expect("connected");
+    assert_eq!(Arc::strong_count(&counted), 2);
     drop(connection);
-    assert_eq!(count.count(), 0);
+    assert_eq!(Arc::strong_count(&counted), 1);
 }
 
 #[tokio::test]
 async fn what_was_held_for_a_connection_that_failed_is_given_back() {
     let (listener, port) = listener().await;
     drop(listener);
-    let count = ConnectionCount::default();
-    let held = count.open(None).expect("room");
+    let counted = Arc::new(());
+    let held = Box::new(Arc::clone(&counted));
     let address = Address::Socket(SocketAddr::from(([127, 0, 0, 1], port)));
-    let result = connect(&resolver(&[]), &address, WITHIN, Some(Box::new(held))).await;
+    let result = connect(&resolver(&[]), &address, WITHIN, Some(held)).await;
     assert!(matches!(result, Err(ConnectError::Connect(_))));
-    assert_eq!(count.count(), 0);
+    assert_eq!(Arc::strong_count(&counted), 1);
 }
 
 #[tokio::test]

@@ -61,6 +61,11 @@ impl<B> Replay<B> {
         }
     }
 
+    /// Whether all that was taken is still known.
+    pub fn can_rewind(&self) -> bool {
+        !self.is_lost
+    }
+
     /// The body from its start, if all that was taken from it is still known.
     pub fn rewind(mut self) -> Option<Self> {
         if self.is_lost {

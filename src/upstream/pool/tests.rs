@@ -27,7 +27,7 @@ fn endpoint() -> Arc<LiveEndpoint> {
         endpoints: vec![described.clone()],
         settings: UpstreamSettings::default(),
     };
-    Arc::new(LiveEndpoint::new(&upstream, &described))
+    Arc::new(LiveEndpoint::new(&upstream, &described, &Arc::default(), Instant::now()))
 }
 
 async fn pair() -> (Connection, TcpStream) {

@@ -249,7 +249,7 @@ fn schema() -> api::JSONSchemaProps {
     Tidy.transform(&mut root);
     let mut value = root.to_value();
     if let Some(spec) = value.pointer_mut("/properties/spec") {
-        later::refuse("spec", spec);
+        later::refuse(("", "spec"), spec);
     }
     if let Some(root) = value.as_object_mut() {
         // The API server knows `metadata` by itself.

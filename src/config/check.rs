@@ -22,7 +22,7 @@ const MAY_BE_URL: [&str; 2] = ["backends", "endpoints"];
 /// Reports all that does not fit, and makes the document fit.
 pub fn check(document: &mut Document<'_>, shape: &Shape, findings: &mut Findings) {
     let mut walk = Walk { findings, path: String::new() };
-    let spot = Spot { node: Some(&document.root), at: document.root.at, key: "", is_entry: false };
+    let spot = Spot { node: Some(&document.root), at: document.root.at, key: "", parent: "", is_entry: false };
     walk.visit(&mut document.value, shape, spot);
 }
 
@@ -35,6 +35,8 @@ struct Spot<'n, 't> {
     at: Place,
     /// The nearest key above.
     key: &'n str,
+    /// The key above that: `limits` of a listener are not those of an upstream.
+    parent: &'n str,
     /// An entry of a list or map, as opposed to the value of a field.
     is_entry: bool,
 }
@@ -43,7 +45,8 @@ impl<'n, 't> Spot<'n, 't> {
     /// The spot of a member, given the members written here.
     fn below(&self, name: &'n str, written: &HashMap<&str, &'n Entry<'t>>, is_entry: bool) -> Self {
         let entry = written.get(name).copied();
-        Spot { node: entry.map(|entry| &entry.node), at: entry.map_or(self.at, Entry::place), key: name, is_entry }
+        let at = entry.map_or(self.at, Entry::place);
+        Spot { node: entry.map(|entry| &entry.node), at, key: name, parent: self.key, is_entry }
     }
 }
 
@@ -182,7 +185,7 @@ impl Walk<'_> {
                 let url = entry.clone();
                 *entry = Value::Mapping(Mapping::from_iter([(Value::from("url"), url)]));
             }
-            self.visit(entry, items, Spot { node, at, key: spot.key, is_entry: true });
+            self.visit(entry, items, Spot { node, at, is_entry: true, ..spot });
             self.path.truncate(length);
         }
     }
@@ -225,7 +228,7 @@ impl Walk<'_> {
                 Some(field) => self.member(name, member, field, spot.below(name, &written, false)),
                 None => {
                     let at = written.get(name).map_or(spot.at, |entry| entry.at);
-                    meant.extend(self.unknown(name, fields, at, spot.key));
+                    meant.extend(self.unknown(name, fields, at, (spot.parent, spot.key)));
                 }
             }
         }
@@ -249,8 +252,14 @@ impl Walk<'_> {
     }
 
     /// Returns the field that was probably meant.
-    fn unknown(&mut self, name: &str, fields: &BTreeMap<String, Shape>, at: Place, key: &str) -> Option<String> {
-        let unknown = explain_field(key, name, fields.keys().map(String::as_str));
+    fn unknown(
+        &mut self,
+        name: &str,
+        fields: &BTreeMap<String, Shape>,
+        at: Place,
+        place: (&str, &str),
+    ) -> Option<String> {
+        let unknown = explain_field(place, name, fields.keys().map(String::as_str));
         let length = self.path.len();
         push_key(&mut self.path, name);
         self.add(at, unknown.slug, unknown.message);

@@ -27,10 +27,12 @@ use super::route::{Action, Rule};
 use super::shape::Shape;
 use super::spec::{FileSpec, RouteSpec};
 use super::yaml::{self, Node};
-use super::{AccessLogFormat, Gateway, Route};
+use super::{Gateway, Route};
 
 mod disk;
 mod listen;
+mod operator;
+mod policies;
 mod scope;
 
 pub use disk::read;
@@ -192,7 +194,18 @@ impl<'t> Part<'t> {
         // These miss something, which may stand there mistyped.
         let misses = matches!(
             slug,
-            Slug::OneAction | Slug::BackendOne | Slug::UpstreamSource | Slug::WeightsZero | Slug::DuplicateMatch
+            Slug::OneAction
+                | Slug::BackendOne
+                | Slug::UpstreamSource
+                | Slug::WeightsZero
+                | Slug::DuplicateMatch
+                | Slug::ConditionSubject
+                | Slug::ConditionOperator
+                | Slug::RedirectEmpty
+                | Slug::RewriteOne
+                | Slug::PrefixPath
+                | Slug::HashOn
+                | Slug::MaxMissing
         );
         self.form.as_slice().iter().any(|found| {
             let form = found.problem.path.as_str();
@@ -216,7 +229,8 @@ fn is_within(path: &str, above: &str) -> bool {
 
 /// Finds the file and the place of a problem of meaning; none if it follows from one of form.
 fn locate(parts: &[Part<'_>], mut problem: Problem) -> Option<(usize, Located)> {
-    const LISTS: [&str; 4] = ["routes", "upstreams", "listeners", "observability"];
+    const LISTS: [&str; 7] =
+        ["routes", "upstreams", "listeners", "policies", "defaults", "observability", "rateLimitStore"];
     let found = parts.iter().enumerate().find_map(|(index, part)| {
         let path = problem.path.strip_prefix(&part.prefix)?;
         LISTS.iter().any(|list| is_within(path, list)).then(|| (index, part, path.to_owned()))
@@ -235,7 +249,9 @@ fn locate(parts: &[Part<'_>], mut problem: Problem) -> Option<(usize, Located)> 
 fn describe(parts: &[Part<'_>]) -> (Gateway, Vec<Problem>) {
     let mut problems = Vec::new();
     let listeners = listen::describe_listeners(parts, &mut problems);
-    let (mut scope, mut upstreams) = scope::describe_upstreams(parts, &mut problems);
+    let defaults = operator::describe_upstream_defaults(parts, &mut problems);
+    let (mut scope, mut upstreams) = scope::describe_upstreams(parts, defaults, &mut problems);
+    scope.around = policies::describe_surroundings(parts, &listeners, &mut problems);
     let specs: Vec<(String, &RouteSpec)> =
         parts.iter().flat_map(|part| part.placed("routes", part.spec.routes.as_ref())).collect();
     let described = describe_placed_routes(specs.into_iter(), &mut scope);
@@ -243,12 +259,16 @@ fn describe(parts: &[Part<'_>]) -> (Gateway, Vec<Problem>) {
     problems.extend(of_routes);
     refuse_duplicates(&routes, parts, &mut problems);
     upstreams.extend(of_rules);
+    let seen = operator::describe_observability(parts, &mut problems);
     let gateway = Gateway {
         listeners,
         routes: routes.into_iter().map(Arc::new).collect(),
         upstreams: upstreams.into_iter().map(Arc::new).collect(),
-        access_log: access_log(parts, &mut problems),
+        access_log: seen.access_log,
+        metric_clients: seen.metric_clients,
+        rate_limit_keys: operator::describe_rate_limit_keys(parts, &mut problems),
     };
+    listen::warn_of_bounds_above_listeners(&gateway, &mut problems);
     (gateway, problems)
 }
 
@@ -271,16 +291,6 @@ fn refuse_duplicates(routes: &[Route], parts: &[Part<'_>], problems: &mut Vec<Pr
         let message = format!("the same host and match as {}", found.winner.at);
         problems.push(Problem::new(&found.rule.at, Slug::DuplicateMatch, message));
     }
-}
-
-fn access_log(parts: &[Part<'_>], problems: &mut Vec<Problem>) -> AccessLogFormat {
-    let mut written = parts.iter().filter_map(|part| Some((part, part.spec.observability.as_ref()?)));
-    let Some((first, observability)) = written.next() else { return AccessLogFormat::default() };
-    for (part, _) in written {
-        let message = format!("observability stands in {} already, and can stand in one file only", first.name);
-        problems.push(Problem::new(format!("{}observability", part.prefix), Slug::DuplicateName, message));
-    }
-    observability.access_log.as_ref().and_then(|log| log.format).unwrap_or_default()
 }
 
 fn count(problems: usize) -> String {

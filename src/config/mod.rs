@@ -54,8 +54,13 @@ pub use status_set::StatusSet;
 pub use traffic::{Timeouts, Traffic};
 pub use upstream::{Endpoint, EndpointState, Upstream, UpstreamSettings};
 
+/// Clients with a series of their own in metrics: enough to see who is busy, few enough for any Prometheus.
+pub const DEFAULT_METRIC_CLIENTS: usize = 100;
+/// Keys of rate limits that are counted at once: some ten megabytes.
+pub const DEFAULT_RATE_LIMIT_KEYS: usize = 100_000;
+
 /// The whole description of what is served.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Gateway {
     /// Where clients connect; names and ports are unique.
@@ -66,6 +71,26 @@ pub struct Gateway {
     pub upstreams: Vec<Arc<Upstream>>,
     /// How requests are logged.
     pub access_log: AccessLogFormat,
+    /// Clients with a series of their own in metrics; the others are `other`.
+    #[serde(skip_serializing_if = "is_default_clients")]
+    pub metric_clients: usize,
+    /// Keys of rate limits that are counted at once.
+    #[serde(skip_serializing_if = "is_default_keys")]
+    pub rate_limit_keys: usize,
+}
+
+impl Default for Gateway {
+    /// Nothing is served, nowhere.
+    fn default() -> Self {
+        Self {
+            listeners: Vec::new(),
+            routes: Vec::new(),
+            upstreams: Vec::new(),
+            access_log: AccessLogFormat::default(),
+            metric_clients: DEFAULT_METRIC_CLIENTS,
+            rate_limit_keys: DEFAULT_RATE_LIMIT_KEYS,
+        }
+    }
 }
 
 /// Control plane to data plane: serve this. Only the newest offer counts.
@@ -89,9 +114,28 @@ fn is_default<T: Default + PartialEq>(value: &T) -> bool {
     *value == T::default()
 }
 
+fn is_default_clients(clients: &usize) -> bool {
+    *clients == DEFAULT_METRIC_CLIENTS
+}
+
+fn is_default_keys(keys: &usize) -> bool {
+    *keys == DEFAULT_RATE_LIMIT_KEYS
+}
+
 /// Writes a duration the way users write it.
 fn serialize_duration<S: serde::Serializer>(value: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_str(&format_duration(*value))
+}
+
+/// The same for one that may be absent.
+fn serialize_optional_duration<S: serde::Serializer>(
+    value: &Option<Duration>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    match value {
+        Some(value) => serialize_duration(value, serializer),
+        None => serializer.serialize_none(),
+    }
 }
 
 /// `1500ms`, `30s`: the shortest form that [`units::parse_duration`] reads back.

@@ -3,9 +3,14 @@
 //! Written by hand because the API server shows a `pattern` to users raw, while a CEL rule has a
 //! message. Bounds on lengths and counts keep the cost of those rules under the API server's limit.
 
+use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use schemars::{Schema, SchemaGenerator, json_schema};
 
 use super::spec::BackendSpec;
+
+mod rule;
+
+pub use rule::*;
 
 /// The text users see for a path that is not in the form it is matched in.
 pub const PATH_MESSAGE: &str =
@@ -99,6 +104,75 @@ pub fn duration(_: &mut SchemaGenerator) -> Schema {
         "x-kubernetes-validations": [{
             "rule": "self.matches('^([0-9]{1,5}(h|m|s|ms)){1,4}$')",
             "message": "must be a duration such as 500ms, 30s, 1m30s or 2h (whole numbers, units h m s ms)",
+        }],
+    })
+}
+
+/// The text users see for what is no size.
+pub const SIZE_MESSAGE: &str = "must be a size such as 512B, 64KiB, 10MiB, 2GiB, or unlimited (1m and 1M are refused: they mean different things in different tools)";
+/// The text users see for what a probe cannot ask for.
+pub const PROBE_PATH_MESSAGE: &str = "must begin with /, as in /healthz?full=1, and have no spaces and no #";
+/// The text users see for fields of an HTTP probe beside type tcp.
+pub const PROBE_FORM_MESSAGE: &str =
+    "a tcp probe only connects: path, method, host, headers and statuses go with type http";
+
+/// A size.
+pub fn size(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": "string",
+        "maxLength": 16,
+        "x-kubernetes-validations": [{
+            "rule": "self.matches('^(unlimited|[0-9]{1,10}(B|[KMG]iB?))$')",
+            "message": SIZE_MESSAGE,
+        }],
+    })
+}
+
+/// A TCP port.
+pub fn port(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({ "type": "integer", "format": "int32", "minimum": 1, "maximum": 65535 })
+}
+
+/// Ranges of addresses.
+pub fn cidrs(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": "array",
+        "maxItems": 256,
+        "items": { "type": "string", "maxLength": 64 },
+    })
+}
+
+/// Statuses, classes and ranges of them: 503, "5xx", "500-504".
+pub fn statuses(generator: &mut SchemaGenerator) -> Schema {
+    json_schema!({ "type": "array", "maxItems": 16, "items": generator.subschema_for::<IntOrString>() })
+}
+
+/// The same, at least one.
+pub fn some_statuses(generator: &mut SchemaGenerator) -> Schema {
+    json_schema!({ "type": "array", "minItems": 1, "maxItems": 16, "items": generator.subschema_for::<IntOrString>() })
+}
+
+/// What a probe asks for: a path, and a query if need be.
+pub fn probe_path(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": "string",
+        "maxLength": 512,
+        "x-kubernetes-validations": [{
+            "rule": "self.startsWith('/') && !self.contains('#') && self.matches('^[!-~]*$')",
+            "message": PROBE_PATH_MESSAGE,
+        }],
+    })
+}
+
+/// A method.
+pub fn method(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": "string",
+        "minLength": 1,
+        "maxLength": 32,
+        "x-kubernetes-validations": [{
+            "rule": "self.matches('^[-!#$%&*+.^_|~0-9A-Z]+$')",
+            "message": "must be a method such as GET or POST, in capitals",
         }],
     })
 }

@@ -79,6 +79,15 @@ pub fn parse_size(text: &str) -> Result<Option<u64>, SizeError> {
     Ok(Some(number.saturating_mul(unit)))
 }
 
+/// The shortest text that [`parse_size`] reads back: `100MiB`, `1000B`.
+pub fn format_size(bytes: u64) -> String {
+    const UNITS: [(u64, &str); 3] = [(1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")];
+    match UNITS.iter().find(|(unit, _)| bytes > 0 && bytes.is_multiple_of(*unit)) {
+        Some((unit, name)) => format!("{}{name}", bytes / unit),
+        None => format!("{bytes}B"),
+    }
+}
+
 /// So many in such a time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Rate {
@@ -138,6 +147,13 @@ mod tests {
         assert_eq!(parse_size("unlimited"), Ok(None));
         for text in ["", "1", "1m", "1M", "1K", "1KB", "-1B", "1.5KiB", "B", "1 KiB", "12345678901B"] {
             assert_eq!(parse_size(text), Err(SizeError), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn sizes_are_shown_as_they_are_written() {
+        for text in ["0B", "1000B", "1KiB", "1025B", "64KiB", "100MiB", "1025MiB", "2GiB"] {
+            assert_eq!(parse_size(text).map(|bytes| bytes.map(format_size)), Ok(Some(text.to_owned())));
         }
     }
 

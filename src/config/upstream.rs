@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use http::StatusCode;
+use http::{Method, StatusCode};
 use serde::Serialize;
 
 use super::id::{EndpointId, UpstreamId};
@@ -163,6 +163,20 @@ pub struct ActiveHealth {
     pub unhealthy_after: u32,
 }
 
+impl Default for ActiveHealth {
+    /// Often enough to be out in a quarter of a minute, seldom enough not to show in an endpoint's load.
+    fn default() -> Self {
+        Self {
+            probe: Probe::Http(HttpProbe::default()),
+            port: None,
+            interval: Duration::from_secs(5),
+            timeout: Duration::from_secs(2),
+            healthy_after: 2,
+            unhealthy_after: 3,
+        }
+    }
+}
+
 /// What a probe asks.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -187,6 +201,18 @@ pub struct HttpProbe {
     pub headers: Vec<(String, String)>,
     /// Answers of a healthy endpoint: 2xx, if nothing is said.
     pub statuses: StatusSet,
+}
+
+impl Default for HttpProbe {
+    fn default() -> Self {
+        Self {
+            method: MethodName(Method::GET),
+            path: "/".to_owned(),
+            host: None,
+            headers: Vec::new(),
+            statuses: StatusSet::of(&[(200, 299)]),
+        }
+    }
 }
 
 /// Endpoints that fail are left alone for a while.
@@ -241,6 +267,7 @@ pub struct CircuitBreaker {
     /// Answers that are failures, beside connections that fail or die and tries that take too long.
     pub statuses: StatusSet,
     /// An answer whose head takes longer is a failure too.
+    #[serde(serialize_with = "super::serialize_optional_duration")]
     pub slower_than: Option<Duration>,
 }
 

@@ -4,8 +4,9 @@
 //! limit or a check would be missing); a field of another place; a typing error; the name that another
 //! proxy has for the same thing; else all names possible there.
 //!
-//! Places are named by the key they stand under (`routes`, `rules`, `backends` ...), the file itself by
-//! the empty text: the schema's types are written out in place and carry no names of their own.
+//! Places are named by the key they stand under (`routes`, `rules`, `backends` ...) and the one above that, as
+//! `limits` of a listener are not those of an upstream; the file itself by the empty text. The schema's types are
+//! written out in place and carry no names of their own.
 
 use super::nearest::nearest;
 use super::problem::Slug;
@@ -21,9 +22,13 @@ pub struct Unknown {
     pub meant: Option<String>,
 }
 
-/// What to say about `name` at a place where `known` can be written.
-pub fn explain_field<'a>(place: &str, name: &str, known: impl Iterator<Item = &'a str> + Clone) -> Unknown {
-    let later = later_fields(place);
+/// What to say about `name` at a place, given with the one above it, where `known` can be written.
+pub fn explain_field<'a>(
+    (above, place): (&str, &str),
+    name: &str,
+    known: impl Iterator<Item = &'a str> + Clone,
+) -> Unknown {
+    let later = later_fields(above, place);
     let about = |slug, message: String, meant: Option<&str>| Unknown { slug, message, meant: meant.map(str::to_owned) };
     if later.contains(&name) {
         return about(Slug::NotSupported, "not supported yet".to_owned(), None);
@@ -41,17 +46,28 @@ pub fn explain_field<'a>(place: &str, name: &str, known: impl Iterator<Item = &'
     let fits = |field: &str| known.clone().any(|known| known == field);
     let foreign = FOREIGN.iter().filter(|(theirs, _, _)| *theirs == name);
     for (theirs, ours, whose) in foreign {
-        let field = ours.split('.').next().unwrap_or(ours);
-        if fits(field) {
-            return about(Slug::UnknownField, format!("in Sluice this is \"{ours}\" ({whose}: {theirs})"), Some(field));
+        // `limits.head` in a listener, `head` in its limits.
+        let from_here = suffixes(ours).find(|ours| fits(first_of(ours)));
+        if let Some(ours) = from_here {
+            let message = format!("in Sluice this is \"{ours}\" ({whose}: {theirs})");
+            return about(Slug::UnknownField, message, Some(first_of(ours)));
         }
-        if later.contains(&field) {
+        if later.contains(&first_of(ours)) {
             let message = format!("in Sluice this is \"{ours}\" ({whose}: {theirs}), which is not supported yet");
             return about(Slug::UnknownField, message, None);
         }
     }
     let names: Vec<&str> = known.collect();
     about(Slug::UnknownField, format!("unknown field; here one can write: {}", names.join(", ")), None)
+}
+
+/// `a.b.c`, `b.c`, `c`.
+fn suffixes(path: &'static str) -> impl Iterator<Item = &'static str> {
+    std::iter::successors(Some(path), |path| path.split_once('.').map(|(_, rest)| rest))
+}
+
+fn first_of(path: &'static str) -> &'static str {
+    path.split('.').next().unwrap_or(path)
 }
 
 /// What to say about `word` where one of `known` is expected.
@@ -69,31 +85,29 @@ pub fn explain_word<'a>(field: &str, word: &str, known: impl Iterator<Item = &'a
     Unknown { slug: Slug::WrongType, message, meant: None }
 }
 
-/// Fields of the reference that this version does not build.
-pub fn later_fields(place: &str) -> &'static [&'static str] {
+/// Fields of the reference that this version does not build, at a place below another.
+pub fn later_fields(above: &str, place: &str) -> &'static [&'static str] {
+    match (above, place) {
+        ("listeners", "limits") => return &["handshake", "streams"],
+        ("upstreams" | "upstream", "limits") => return &["adaptive"],
+        ("observability", "accessLog") => return &["fields", "headers"],
+        _ => {}
+    }
     match place {
-        "" => &["policies", "certificates", "defaults", "cluster", "rateLimitStore"],
-        "listeners" => &["http2", "tls", "proxyProtocol", "clientAddress", "paths", "limits", "namespaces", "enforce"],
-        "routes" => ROUTE_LATER,
-        "rules" => RULE_LATER,
-        "timeouts" => &["perTry", "streamIdle"],
-        "backends" => &["requestHeaders", "responseHeaders"],
+        "" => &["certificates", "cluster"],
+        "rateLimitStore" => &["redis"],
+        "defaults" | "policies" => POLICY_LATER,
+        "listeners" => &["http2", "tls", "proxyProtocol", "namespaces", "enforce"],
+        "routes" | "rules" => RULE_LATER,
+        "retries" => &["grpcStatuses"],
+        "loadBalancer" => &["zone"],
+        "rateLimits" => &["onStoreError"],
+        "security" => &["plaintext", "basic", "apiKey", "jwt", "external", "clientCertificate", "satisfy"],
         "service" => &["via"],
-        "upstreams" => &[
-            "protocol",
-            "tls",
-            "limits",
-            "healthCheck",
-            "circuitBreaker",
-            "slowStart",
-            "retryBudget",
-            "proxyProtocol",
-            "whenEmpty",
-        ],
-        "pool" => &["maxRequests", "maxAge"],
-        "endpoints" => &["zone", "state", "id"],
-        "observability" => &["tracing", "metrics"],
-        "accessLog" => &["fields", "headers"],
+        "upstreams" | "upstream" => &["protocol", "tls", "proxyProtocol"],
+        "active" => &["grpcService"],
+        "endpoints" => &["zone"],
+        "observability" => &["tracing"],
         _ => &[],
     }
 }
@@ -102,19 +116,26 @@ macro_rules! rule_fields_later {
     ($($more:literal),*) => {
         &[
             $($more,)*
-            "pathRegex", "grpc", "query", "cookies", "conditions", "priority", "use", "redirect", "respond", "retries",
-            "loadBalancer", "sticky", "mirrors", "rateLimits", "concurrency", "limits", "requestHeaders",
-            "responseHeaders", "rewrite", "cors", "compression", "buffering", "errorPages", "fault", "upgrades",
-            "grpcWeb", "security", "accessLog", "tracing",
+            "sticky", "mirrors", "cors", "compression", "buffering", "errorPages", "fault", "grpcWeb", "tracing",
         ]
     };
 }
 
-const RULE_LATER: &[&str] = rule_fields_later!();
-const ROUTE_LATER: &[&str] = rule_fields_later!("listeners");
+const RULE_LATER: &[&str] = rule_fields_later!("grpc");
+const POLICY_LATER: &[&str] = rule_fields_later!();
+
+/// Fields that this version builds for the file only: an object's policies are objects, and its priority is for the
+/// owner of a host.
+pub fn later_fields_in_objects(place: &str) -> &'static [&'static str] {
+    match place {
+        "spec" => &["certificates", "grants"],
+        "routes" | "rules" => &["use", "priority"],
+        _ => &[],
+    }
+}
 
 /// Values of the reference that this version does not build: field, value.
-const LATER_WORDS: &[(&str, &str)] = &[("protocol", "https"), ("format", "text")];
+const LATER_WORDS: &[(&str, &str)] = &[("protocol", "https"), ("type", "grpc")];
 
 const OBJECT_ONLY: &str = "belongs to a GatewayRoute, not to the file";
 const MANIFEST: &str = "belongs to a Kubernetes object, not to the file: an object is given to kubectl";
@@ -213,6 +234,34 @@ const FOREIGN: &[(&str, &str, &str)] = &[
     ("corsPolicy", "cors", "Contour"),
     ("healthCheckPolicy", "healthCheck", "Contour"),
     ("outlierDetection", "healthCheck.passive", "Envoy"),
+    ("thresholds", "limits", "Envoy"),
+    ("maxConnections", "connections", "Envoy"),
+    ("max_conns", "perEndpointConnections", "nginx"),
+    ("maxconn", "perEndpointConnections", "HAProxy"),
+    ("maxPendingRequests", "pending", "Envoy"),
+    ("maxRequests", "requests", "Envoy"),
+    ("slow_start", "slowStart", "nginx"),
+    ("warmup", "slowStart", "Istio"),
+    ("healthyThreshold", "healthyAfter", "Envoy"),
+    ("unhealthyThreshold", "unhealthyAfter", "Envoy"),
+    ("rise", "healthyAfter", "HAProxy"),
+    ("fall", "unhealthyAfter", "HAProxy"),
+    ("consecutive5xxErrors", "failures", "Istio"),
+    ("max_fails", "healthCheck.passive.failures", "nginx"),
+    ("fail_timeout", "healthCheck.passive.ejectFor", "nginx"),
+    ("baseEjectionTime", "ejectFor", "Envoy"),
+    ("maxEjectionPercent", "maxEjectPercent", "Envoy"),
+    ("minHealthPercent", "healthCheck.panicPercent", "Istio"),
+    ("expectedStatuses", "statuses", "Contour"),
+    ("trustedIPs", "trust", "Traefik"),
+    ("set_real_ip_from", "clientAddress.trust", "nginx"),
+    ("real_ip_header", "clientAddress.header", "nginx"),
+    ("large_client_header_buffers", "limits.head", "nginx"),
+    ("client_max_body_size", "limits.requestBody", "nginx"),
+    ("client_header_timeout", "limits.headTime", "nginx"),
+    ("client_body_timeout", "limits.bodyIdle", "nginx"),
+    ("send_timeout", "limits.writeIdle", "nginx"),
+    ("keepalive_timeout", "limits.keepAlive", "nginx"),
     ("connectionPool", "pool", "Istio"),
     ("keepalive", "pool", "nginx"),
     ("keepAlive", "pool", "nginx"),
@@ -228,26 +277,29 @@ mod tests {
     use super::super::shape::Shape;
     use super::*;
 
-    /// Visits each record of the schema with the key it stands under.
-    fn visit(shape: &Shape, place: &str, see: &mut dyn FnMut(&str, &[&str])) {
+    /// Is given the two keys that a record stands under, and its fields.
+    type See<'s> = dyn FnMut((&str, &str), &[&str]) + 's;
+
+    /// Visits each record of the schema.
+    fn visit(shape: &Shape, (above, place): (&str, &str), see: &mut See<'_>) {
         match shape {
             Shape::Record { fields, .. } => {
                 let names: Vec<&str> = fields.keys().map(String::as_str).collect();
-                see(place, &names);
-                fields.iter().for_each(|(name, field)| visit(field, name, see));
+                see((above, place), &names);
+                fields.iter().for_each(|(name, field)| visit(field, (place, name), see));
             }
-            Shape::List { items, .. } => visit(items, place, see),
-            Shape::Map { values, .. } => visit(values, place, see),
+            Shape::List { items, .. } => visit(items, (above, place), see),
+            Shape::Map { values, .. } => visit(values, (above, place), see),
             _ => {}
         }
     }
 
     #[test]
     fn what_the_schema_has_is_not_called_later() {
-        visit(&Shape::of_file(), "", &mut |place, names| {
+        visit(&Shape::of_file(), ("", ""), &mut |(above, place), names| {
             for name in names {
-                assert!(!later_fields(place).contains(name), "{place}.{name} is built");
-                assert!(!MISPLACED.iter().any(|(at, field, _)| at == &place && field == name), "{place}.{name}");
+                assert!(!later_fields(above, place).contains(name), "{place}.{name} is built");
+                assert!(!MISPLACED.iter().any(|(at, field, _)| *at == place && field == name), "{place}.{name}");
             }
         });
     }
@@ -255,8 +307,8 @@ mod tests {
     #[test]
     fn every_foreign_name_leads_to_a_field() {
         let mut fields: Vec<String> = Vec::new();
-        visit(&Shape::of_file(), "", &mut |place, names| {
-            fields.extend(names.iter().chain(later_fields(place)).map(|name| (*name).to_owned()));
+        visit(&Shape::of_file(), ("", ""), &mut |(above, place), names| {
+            fields.extend(names.iter().chain(later_fields(above, place)).map(|name| (*name).to_owned()));
         });
         for (theirs, ours, _) in FOREIGN {
             let field = ours.split('.').next().unwrap_or_default();
@@ -267,15 +319,12 @@ mod tests {
     #[test]
     fn the_nearest_name_comes_before_foreign_names() {
         let known = ["hosts", "path", "rules"];
-        let about = |name| explain_field("routes", name, known.into_iter()).message;
+        let about = |name| explain_field(("", "routes"), name, known.into_iter()).message;
         assert_eq!(about("pathh"), "unknown field; did you mean \"path\"?");
         assert_eq!(about("hostnames"), "in Sluice this is \"hosts\" (Gateway API: hostnames)");
-        assert_eq!(about("redirect"), "not supported yet");
-        assert_eq!(about("rateLimit"), "unknown field; did you mean \"rateLimits\", which is not supported yet?");
-        assert_eq!(
-            about("retryPolicy"),
-            "in Sluice this is \"retries\" (Contour: retryPolicy), which is not supported yet"
-        );
+        assert_eq!(about("cors"), "not supported yet");
+        assert_eq!(about("mirror"), "unknown field; did you mean \"mirrors\", which is not supported yet?");
+        assert_eq!(about("corsPolicy"), "in Sluice this is \"cors\" (Contour: corsPolicy), which is not supported yet");
         assert_eq!(about("colour"), "unknown field; here one can write: hosts, path, rules");
     }
 }

@@ -2,47 +2,43 @@
 //!
 //! A field that the schema does not name is dropped by the API server without a word, unless the client asks for
 //! strictness as kubectl does. A dropped `security` would leave a route open. So every such name is in the schema, as
-//! something that no value satisfies.
+//! something that no value satisfies. What is built for the file only is in the schema already, and refused there.
 
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
-use crate::config::vocabulary::later_fields;
+use crate::config::vocabulary::{later_fields, later_fields_in_objects};
 
-/// Fields of the object's spec itself.
-const OF_SPEC: [&str; 2] = ["certificates", "grants"];
-const LISTS: [&str; 6] = ["certificates", "conditions", "errorPages", "grants", "mirrors", "rateLimits"];
-const LISTS_OF_TEXTS: [&str; 3] = ["listeners", "upgrades", "use"];
+const LISTS: [&str; 4] = ["certificates", "errorPages", "grants", "mirrors"];
+const LISTS_OF_NUMBERS: [&str; 1] = ["grpcStatuses"];
 const TEXTS: [&str; 9] =
-    ["id", "maxAge", "pathRegex", "perTry", "protocol", "proxyProtocol", "state", "streamIdle", "via"];
-const NUMBERS: [&str; 3] = ["maxRequests", "priority", "whenEmpty"];
+    ["grpcService", "maxAge", "onStoreError", "plaintext", "protocol", "proxyProtocol", "satisfy", "via", "zone"];
 
-/// Adds them to the schema of `place`, and to all below it.
-pub(super) fn refuse(place: &str, schema: &mut Value) {
+/// Adds them to the schema of a place, given with the one above it, and to all below it.
+pub(super) fn refuse((above, place): (&str, &str), schema: &mut Value) {
     let Some(properties) = schema.get_mut("properties").and_then(Value::as_object_mut) else { return };
     for (name, child) in properties.iter_mut() {
         let child = if child.get("items").is_some() { &mut child["items"] } else { child };
-        refuse(name, child);
+        refuse((place, name), child);
     }
-    let names = if place == "spec" { &OF_SPEC } else { later_fields(place) };
-    for name in names {
-        add(properties, name);
+    // The file itself has no name; its fields are not those of an object.
+    let of_both = if place == "spec" { &[] } else { later_fields(above, place) };
+    for name in of_both.iter().chain(later_fields_in_objects(place)) {
+        let node = properties.entry(*name).or_insert_with(|| shape(name));
+        node["description"] = "Not supported yet.".into();
+        node["x-kubernetes-validations"] =
+            json!([{"rule": "false", "message": format!("{name} is not supported yet")}]);
     }
 }
 
-fn add(properties: &mut Map<String, Value>, name: &str) {
+fn shape(name: &str) -> Value {
     let anything = json!({"type": "object", "maxProperties": 256, "x-kubernetes-preserve-unknown-fields": true});
-    let mut node = if LISTS.contains(&name) {
+    if LISTS.contains(&name) {
         json!({"type": "array", "maxItems": 64, "items": anything})
-    } else if LISTS_OF_TEXTS.contains(&name) {
-        json!({"type": "array", "maxItems": 64, "items": {"type": "string", "maxLength": 512}})
-    } else if TEXTS.contains(&name) || name == "zone" {
+    } else if LISTS_OF_NUMBERS.contains(&name) {
+        json!({"type": "array", "maxItems": 64, "items": {"type": "integer", "format": "int32"}})
+    } else if TEXTS.contains(&name) {
         json!({"type": "string", "maxLength": 512})
-    } else if NUMBERS.contains(&name) {
-        json!({"type": "integer", "format": "int32"})
     } else {
         anything
-    };
-    node["description"] = "Not supported yet.".into();
-    node["x-kubernetes-validations"] = json!([{"rule": "false", "message": format!("{name} is not supported yet")}]);
-    properties.entry(name).or_insert(node);
+    }
 }

@@ -17,9 +17,11 @@ pub mod exchange;
 pub mod forward;
 pub mod head;
 pub mod hop;
+pub mod outgoing;
 pub mod refusal;
 pub mod request_body;
 pub mod retry;
+pub mod steps;
 pub mod tunnel;
 pub mod upgrade;
 
@@ -33,21 +35,22 @@ use bytes::Bytes;
 use http::request::Parts;
 use http::{HeaderValue, Request, Response, header};
 
-use crate::config::{AccessLogFormat, Listener};
+use crate::config::Listener;
+use crate::middleware::{Identified, Trust};
 use crate::observe::access_log::AccessLog;
+
 use crate::observe::metrics::{Metrics, NO_SERVICE, ServiceMetrics};
 use crate::observe::trace::{Ids, RequestId};
-use crate::router::Decision;
-use crate::snapshot::{PlanTarget, Published, Snapshot};
-use crate::upstream::LiveUpstream;
+use crate::snapshot::{Published, Reader};
 use crate::upstream::deadline::Deadlines;
-use crate::upstream::http1::UploadFraming;
 use crate::upstream::pool::Pool;
+use crate::upstream::resolve::Resolver;
 
 use body::ProxyBody;
 use exchange::Exchange;
-use refusal::Refusal;
+use refusal::{Refusal, Refused};
 use request_body::RequestBody;
+use steps::Next;
 
 /// What all workers share.
 #[derive(Clone, Debug)]
@@ -58,6 +61,8 @@ pub struct Shared {
     pub metrics: Arc<Metrics>,
     /// Where requests are logged.
     pub access_log: AccessLog,
+    /// Looks up names of servers.
+    pub resolver: Resolver,
     /// Set when the process is about to end: clients are told to go.
     pub is_draining: Arc<AtomicBool>,
 }
@@ -66,6 +71,7 @@ pub struct Shared {
 #[derive(Debug)]
 pub struct Proxy {
     shared: Shared,
+    snapshots: Reader,
     worker: usize,
     no_service: Arc<ServiceMetrics>,
     pool: Pool,
@@ -78,12 +84,18 @@ impl Proxy {
     pub fn new(shared: Shared, worker: usize) -> Self {
         Self {
             no_service: shared.metrics.service(NO_SERVICE),
+            snapshots: Reader::new(Arc::clone(&shared.published)),
             shared,
             worker,
             pool: Pool::default(),
             deadlines: Rc::default(),
             ids: Ids::default(),
         }
+    }
+
+    /// What is served, as this worker sees it.
+    pub fn snapshots(&self) -> &Reader {
+        &self.snapshots
     }
 
     /// Idle connections to servers.
@@ -113,17 +125,17 @@ impl Proxy {
         B::Error: Into<Refusal>,
     {
         let started = Instant::now();
-        let snapshot = self.shared.published.load();
         let (parts, body) = request.into_parts();
-        let body = RequestBody::new(body);
+        let mut body = RequestBody::new(body);
         let mut exchange = Box::new(Exchange::new(&self, parts, client, started));
-        exchange.is_logged = snapshot.gateway.access_log == AccessLogFormat::Json;
-        exchange.body_fault = body.fault();
-        let mut response = match route(&snapshot, &mut exchange, &body) {
-            Err(refusal) => refuse(exchange, refusal),
-            Ok(routed) => match forward::forward(&self, &mut exchange, routed, body).await {
+        exchange.record.body_fault = body.fault();
+        let next = steps::run(&self, &exchange.parts, &mut exchange.record, &mut body).await;
+        let mut response = match next {
+            Err(refused) => refuse(exchange, &refused),
+            Ok(Next::Own(response)) => own(exchange, response),
+            Ok(Next::Forward(routed)) => match forward::forward(&self, &mut exchange, routed, body).await {
                 Ok(answer) => answer.into_response(&self, exchange),
-                Err(refusal) => refuse(exchange, refusal),
+                Err(refused) => refuse(exchange, &refused),
             },
         };
         if self.shared.is_draining.load(Ordering::Relaxed) {
@@ -136,8 +148,8 @@ impl Proxy {
     /// is what is known of it.
     pub fn refuse<B>(self: &Rc<Self>, parts: Parts, client: Rc<Client>, refusal: Refusal) -> Response<ProxyBody<B>> {
         let mut exchange = Box::new(Exchange::new(self, parts, client, Instant::now()));
-        exchange.is_logged = self.shared.published.load().gateway.access_log == AccessLogFormat::Json;
-        refuse(exchange, refusal)
+        exchange.record.log_form = steps::log_form(&self.snapshots.current());
+        refuse(exchange, &refusal.into())
     }
 
     /// A number for spreading things out in time.
@@ -163,13 +175,39 @@ pub struct Client {
     pub text: String,
     /// Where it came in, as described when it did.
     pub listener: Arc<Listener>,
+    /// Whom it speaks for: what is sent as `X-Forwarded-For`; none: only for itself.
+    forwarded_for: Option<String>,
+    /// Whom the listener believes, if anybody.
+    trust: Option<Trust>,
 }
 
 impl Client {
     /// From the address of its socket.
     pub fn new(address: IpAddr, listener: Arc<Listener>) -> Self {
         let address = address.to_canonical();
-        Self { address, text: address.to_string(), listener }
+        let trust = &listener.client_address;
+        let trust = (!trust.trust.is_empty()).then(|| Trust::new(trust));
+        Self { address, text: address.to_string(), listener, forwarded_for: None, trust }
+    }
+
+    /// Who asks by this peer, if that is somebody else.
+    fn client_of(&self, headers: &http::HeaderMap) -> Option<Self> {
+        let identified: Identified = self.trust.as_ref()?.identify(self.address, headers);
+        if identified.is_peer() {
+            return None;
+        }
+        Some(Self {
+            address: identified.client,
+            text: identified.client.to_string(),
+            listener: Arc::clone(&self.listener),
+            forwarded_for: Some(identified.forwarded_for()),
+            trust: None,
+        })
+    }
+
+    /// What is sent as `X-Forwarded-For`.
+    pub fn forwarded_for(&self) -> &str {
+        self.forwarded_for.as_deref().unwrap_or(&self.text)
     }
 }
 
@@ -183,40 +221,21 @@ impl Drop for ClientConnection {
     }
 }
 
-/// What was decided about a request.
-#[derive(Debug)]
-pub struct Routed {
-    /// Where it goes.
-    pub upstream: Arc<LiveUpstream>,
-    /// The head as it is sent to whichever server answers.
-    pub head: Bytes,
-    /// How its body is framed.
-    pub framing: UploadFraming,
+/// An answer of ours that says why there is no other.
+fn refuse<B>(mut exchange: Box<Exchange>, refused: &Refused) -> Response<ProxyBody<B>> {
+    exchange.record.refuse(refused);
+    fixed(exchange, refused.response().map(Bytes::from))
 }
 
-/// Decides, and writes the head for the server while the client's is still at hand: nothing of it is copied
-/// but into that.
-fn route<B: http_body::Body>(snapshot: &Snapshot, exchange: &mut Exchange, body: &B) -> Result<Routed, Refusal> {
-    let checked = head::check(&exchange.parts)?;
-    let plan = match snapshot.table.decide(&checked.as_router_head(&exchange.parts)) {
-        Decision::NoHost => return Err(Refusal::NoHost),
-        Decision::NoRoute => return Err(Refusal::NoRoute),
-        Decision::Rule(candidate) => &candidate.plan,
-    };
-    exchange.plan = Some(Arc::clone(plan));
-    let upstream = match plan.split.as_ref().ok_or(Refusal::RuleOff)?.next() {
-        Some(PlanTarget::Upstream(upstream)) => Arc::clone(upstream),
-        Some(PlanTarget::Missing) | None => return Err(Refusal::BackendMissing),
-    };
-    let framing = forward::framing_of(body, &exchange.parts.headers);
-    let head = forward::write_head(exchange, &checked, framing);
-    exchange.service = Some(Arc::clone(upstream.metrics()));
-    Ok(Routed { upstream, head, framing })
+/// An answer of the rule's own.
+fn own<B>(mut exchange: Box<Exchange>, response: Response<Bytes>) -> Response<ProxyBody<B>> {
+    exchange.record.status = response.status();
+    exchange.record.reason = "";
+    fixed(exchange, response)
 }
 
-fn refuse<B>(mut exchange: Box<Exchange>, refusal: Refusal) -> Response<ProxyBody<B>> {
-    let response = refusal.response();
-    exchange.refuse(refusal, response.status());
-    let (parts, text) = response.into_parts();
-    Response::from_parts(parts, ProxyBody::fixed(text, exchange))
+fn fixed<B>(mut exchange: Box<Exchange>, response: Response<Bytes>) -> Response<ProxyBody<B>> {
+    let (mut parts, body) = response.into_parts();
+    exchange.finish_headers(&mut parts.headers, None);
+    Response::from_parts(parts, ProxyBody::fixed(body, exchange))
 }

@@ -6,8 +6,9 @@
 use std::cell::Cell;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
+use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 
 use super::refusal::Refusal;
@@ -32,13 +33,20 @@ impl Fault {
 pub struct RequestBody<B> {
     body: B,
     fault: Option<Fault>,
+    /// Bytes that may still come; none: any.
+    left: Option<u64>,
 }
 
 impl<B: Body> RequestBody<B> {
     /// Watches it. A body that is at its end already cannot fail and costs nothing.
     pub fn new(body: B) -> Self {
         let fault = (!body.is_end_stream()).then(Fault::default);
-        Self { body, fault }
+        Self { body, fault, left: None }
+    }
+
+    /// Ends it with [`Refusal::BodyTooLarge`] after this many bytes.
+    pub fn limit(&mut self, bytes: u64) {
+        self.left = Some(bytes);
     }
 
     /// What will tell why it broke off.
@@ -47,27 +55,31 @@ impl<B: Body> RequestBody<B> {
     }
 }
 
+impl<B: Body<Data = Bytes>> RequestBody<B> {
+    fn count(&mut self, frame: Frame<Bytes>) -> Result<Frame<Bytes>, Refusal> {
+        if let (Some(left), Some(data)) = (&mut self.left, frame.data_ref()) {
+            *left = left.checked_sub(data.len() as u64).ok_or(Refusal::BodyTooLarge)?;
+        }
+        Ok(frame)
+    }
+}
+
 impl<B> Body for RequestBody<B>
 where
-    B: Body + Unpin,
+    B: Body<Data = Bytes> + Unpin,
     B::Error: Into<Refusal>,
 {
-    type Data = B::Data;
+    type Data = Bytes;
     type Error = Refusal;
 
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Self::Data>, Refusal>>> {
-        let polled = Pin::new(&mut self.body).poll_frame(cx);
-        polled.map(|frame| {
-            frame.map(|result| {
-                result.map_err(|error| {
-                    let refusal = error.into();
-                    if let Some(fault) = &self.fault {
-                        fault.set(refusal);
-                    }
-                    refusal
-                })
-            })
-        })
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Refusal>>> {
+        let this = self.get_mut();
+        let Some(result) = ready!(Pin::new(&mut this.body).poll_frame(cx)) else { return Poll::Ready(None) };
+        let checked = result.map_err(Into::into).and_then(|frame| this.count(frame));
+        if let (Err(refusal), Some(fault)) = (&checked, &this.fault) {
+            fault.set(*refusal);
+        }
+        Poll::Ready(Some(checked))
     }
 
     fn is_end_stream(&self) -> bool {

@@ -24,9 +24,9 @@ use std::time::{Duration, Instant};
 
 use bytes::{Buf, Bytes};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
 
 use crate::upstream::deadline::{Deadline, Deadlines, TICK};
+use crate::upstream::http1;
 
 /// 64 KiB: what a socket gives in one read of a large message.
 pub const SCRATCH_BYTES: usize = 64 * 1024;
@@ -34,10 +34,8 @@ pub const SCRATCH_BYTES: usize = 64 * 1024;
 /// The server's side of a connection that was upgraded.
 #[derive(Debug)]
 pub struct Upgraded {
-    /// Its socket.
-    pub stream: TcpStream,
-    /// What it had sent behind its 101.
-    pub early: Bytes,
+    /// Its connection.
+    pub server: http1::Upgraded,
     /// How long no byte may pass; zero: for ever.
     pub idle: Duration,
 }

@@ -1,15 +1,17 @@
 //! What routes of a file can see: the file's own upstreams, any URL, no Services.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use super::Part;
-use crate::config::describe::{Scope, describe_endpoints, describe_settings};
+use crate::config::describe::{Layer, Scope, Surroundings, describe_endpoints, describe_settings};
 use crate::config::id::UpstreamId;
 use crate::config::nearest::nearest;
 use crate::config::problem::{Problem, Slug};
 use crate::config::route::Source;
 use crate::config::spec::{ServiceSpec, UpstreamSpec};
-use crate::config::upstream::Upstream;
+use crate::config::traffic::Traffic;
+use crate::config::upstream::{Upstream, UpstreamSettings};
 
 /// Stands before the identities of rules, whose URLs are upstreams too.
 const IDENTITY: &str = "file";
@@ -21,14 +23,22 @@ pub struct FileScope {
     upstreams: BTreeMap<String, String>,
     /// Some upstream could not be read, so a missing name may be its.
     is_incomplete: bool,
+    /// What holds for servers of which nothing nearer is written.
+    defaults: UpstreamSettings,
+    /// Listeners, policies, defaults.
+    pub around: Surroundings,
 }
 
 /// Describes the named upstreams of all files, and what routes see of them.
-pub fn describe_upstreams(parts: &[Part<'_>], problems: &mut Vec<Problem>) -> (FileScope, Vec<Upstream>) {
+pub fn describe_upstreams(
+    parts: &[Part<'_>],
+    defaults: UpstreamSettings,
+    problems: &mut Vec<Problem>,
+) -> (FileScope, Vec<Upstream>) {
     let is_incomplete = parts.iter().any(|part| {
         part.root.is_none() || part.form.as_slice().iter().any(|found| found.problem.path.starts_with("upstream"))
     });
-    let mut scope = FileScope { upstreams: BTreeMap::new(), is_incomplete };
+    let mut scope = FileScope { upstreams: BTreeMap::new(), is_incomplete, defaults, around: Surroundings::default() };
     let mut upstreams = Vec::new();
     for part in parts {
         for (at, spec) in part.placed("upstreams", part.spec.upstreams.as_ref()) {
@@ -61,7 +71,7 @@ fn describe_upstream(
         }
         return None;
     };
-    let settings = describe_settings(spec.connect_timeout.as_deref(), spec.pool.as_ref(), at, problems);
+    let settings = describe_settings(&spec.settings, &scope.defaults, at, problems);
     let endpoints = describe_endpoints(spec.endpoints.as_deref().unwrap_or_default(), scope, at, problems);
     if name.starts_with("file/") {
         let message = "a name may not begin with file/, as those of routes do";
@@ -97,6 +107,10 @@ impl Scope for FileScope {
         Ok(())
     }
 
+    fn upstream_defaults(&self) -> UpstreamSettings {
+        self.defaults.clone()
+    }
+
     fn service(&mut self, _service: &ServiceSpec, at: &str) -> Result<UpstreamId, Problem> {
         Err(Problem::new(at, Slug::NotHere, NO_SERVICES))
     }
@@ -110,5 +124,21 @@ impl Scope for FileScope {
             None => format!("no upstream {name:?} in this configuration"),
         };
         Err(Problem::new(at, Slug::UpstreamMissing, message))
+    }
+
+    fn listener(&self, name: &str, at: &str) -> Result<(), Problem> {
+        self.around.listener(name, at)
+    }
+
+    fn policy(&self, name: &str, at: &str) -> Result<Arc<Layer>, Problem> {
+        self.around.policy(name, at)
+    }
+
+    fn defaults(&self) -> Arc<Traffic> {
+        Arc::clone(&self.around.defaults)
+    }
+
+    fn check_priority(&self, _at: &str) -> Result<(), Problem> {
+        Ok(())
     }
 }

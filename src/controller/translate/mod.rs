@@ -31,7 +31,7 @@ use self::ownership::{Admission, Entry, Losses, admit};
 use self::services::ServicePort;
 pub use self::verdict::{Conflict, RuleCounts, Verdict, is_about_references};
 use super::world::{ObjectName, RouteObject, Services, World};
-use crate::config::{AccessLogFormat, Gateway, Listener, Slug, Upstream, UpstreamId, UpstreamSettings};
+use crate::config::{Gateway, Listener, Slug, Upstream, UpstreamId, UpstreamSettings};
 
 /// What comes of a World.
 #[derive(Clone, Debug)]
@@ -177,7 +177,7 @@ impl Translator {
             listeners: vec![Listener::default_http()],
             routes: routes.clone(),
             upstreams,
-            access_log: AccessLogFormat::default(),
+            ..Gateway::default()
         })
     }
 

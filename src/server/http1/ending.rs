@@ -46,11 +46,12 @@ pub(super) fn reset(wire: &RefCell<Wire>) {
 }
 
 /// Carries bytes both ways until both sides have ended; how many the client got.
-pub(super) async fn tunnel(wire: &RefCell<Wire>, mut server: Upgraded, workshop: &Workshop) -> u64 {
+pub(super) async fn tunnel(wire: &RefCell<Wire>, upgraded: Upgraded, workshop: &Workshop) -> u64 {
+    let Upgraded { mut server, idle } = upgraded;
     let mut tunnel = {
         let mut wire = wire.borrow_mut();
         let from_client = std::mem::take(&mut wire.buffer).freeze();
-        Tunnel::new(from_client, std::mem::take(&mut server.early), server.idle, &wire.clock)
+        Tunnel::new(from_client, std::mem::take(&mut server.buffered), idle, &wire.clock)
     };
     let ended = poll_fn(|cx| {
         let client = &mut wire.borrow_mut().stream;

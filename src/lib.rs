@@ -36,6 +36,7 @@ pub mod config;
 pub mod controller;
 pub mod crd;
 pub mod lb;
+pub mod middleware;
 pub mod observe;
 pub mod proxy;
 pub mod router;

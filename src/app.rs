@@ -161,7 +161,7 @@ impl App {
         let (failing, failed) = watch::channel(None);
         let mut app = Self {
             server: Server::start(settings.workers, &shared)?,
-            applier: Applier::new(registry, published, metrics),
+            applier: Applier::start(registry, published, metrics)?,
             settings,
             offers,
             applied,

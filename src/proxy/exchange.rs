@@ -98,7 +98,7 @@ impl Exchange {
 
     fn log(&self, form: LineForm, service: &str) {
         let (parts, record) = (&self.parts, &self.record);
-        let checked = super::head::check(parts).ok();
+        let checked = super::head::check(parts, record.client.listener.paths).ok();
         let trace_id = parts.headers.get("traceparent").and_then(trace::trace_id);
         let elapsed = record.started.elapsed();
         let began = SystemTime::now().checked_sub(elapsed).unwrap_or(SystemTime::UNIX_EPOCH);

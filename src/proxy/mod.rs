@@ -29,12 +29,12 @@ use std::time::Instant;
 use bytes::Bytes;
 use http::{HeaderValue, Request, Response, header};
 
-use crate::config::AccessLogFormat;
+use crate::config::{AccessLogFormat, Listener};
 use crate::observe::access_log::{AccessLog, LineForm};
 use crate::observe::metrics::{Metrics, NO_SERVICE, ServiceMetrics};
 use crate::observe::trace::{Ids, RequestId};
 use crate::router::Decision;
-use crate::snapshot::{PlanTarget, Published, Snapshot};
+use crate::snapshot::{PlanTarget, Published, Reader, Snapshot};
 use crate::upstream::LiveUpstream;
 use crate::upstream::deadline::Deadlines;
 use crate::upstream::http1::UploadFraming;
@@ -61,6 +61,7 @@ pub struct Shared {
 #[derive(Debug)]
 pub struct Proxy {
     shared: Shared,
+    snapshots: Reader,
     worker: usize,
     no_service: Arc<ServiceMetrics>,
     pool: Pool,
@@ -73,12 +74,18 @@ impl Proxy {
     pub fn new(shared: Shared, worker: usize) -> Self {
         Self {
             no_service: shared.metrics.service(NO_SERVICE),
+            snapshots: Reader::new(Arc::clone(&shared.published)),
             shared,
             worker,
             pool: Pool::default(),
             deadlines: Rc::default(),
             ids: Ids::default(),
         }
+    }
+
+    /// What is served, as this worker sees it.
+    pub fn snapshots(&self) -> &Reader {
+        &self.snapshots
     }
 
     /// Idle connections to servers.
@@ -103,14 +110,11 @@ impl Proxy {
         B: http_body::Body<Data = Bytes> + Unpin,
     {
         let started = Instant::now();
-        let snapshot = self.shared.published.load();
         let (parts, body) = request.into_parts();
         let mut exchange = Box::new(Exchange::new(&self, parts, client, started));
-        exchange.record.log_form = match snapshot.gateway.access_log {
-            AccessLogFormat::Json => Some(LineForm::Json),
-            AccessLogFormat::None => None,
-        };
-        let mut response = match route(&snapshot, &mut exchange, &body) {
+        // The exchange keeps the rule's plan, not the snapshot: what it needs and no more outlives a swap.
+        let routed = route(&self.snapshots.current(), &mut exchange, &body);
+        let mut response = match routed {
             Err(refusal) => refuse(exchange, &refusal.into()),
             Ok(routed) => match forward::forward(&self, &mut exchange, routed, body).await {
                 Ok(answer) => answer.into_response(&self, exchange),
@@ -139,13 +143,15 @@ pub struct Client {
     pub address: IpAddr,
     /// The address as text.
     pub text: String,
+    /// Where it came in, as described when it did.
+    pub listener: Arc<Listener>,
 }
 
 impl Client {
     /// From the address of its socket.
-    pub fn new(address: IpAddr) -> Self {
+    pub fn new(address: IpAddr, listener: Arc<Listener>) -> Self {
         let address = address.to_canonical();
-        Self { address, text: address.to_string() }
+        Self { address, text: address.to_string(), listener }
     }
 }
 
@@ -173,8 +179,14 @@ pub struct Routed {
 /// Decides, and writes the head for the server while the client's is still at hand: nothing of it is copied
 /// but into that.
 fn route<B: http_body::Body>(snapshot: &Snapshot, exchange: &mut Exchange, body: &B) -> Result<Routed, Refusal> {
-    let checked = head::check(&exchange.parts)?;
-    let plan = match snapshot.table.decide(&checked.as_router_head(&exchange.parts)) {
+    exchange.record.log_form = match snapshot.gateway.access_log {
+        AccessLogFormat::Json => Some(LineForm::Json),
+        AccessLogFormat::None => None,
+    };
+    let client = Rc::clone(&exchange.record.client);
+    let checked = head::check(&exchange.parts, client.listener.paths)?;
+    let table = snapshot.table(&client.listener.name);
+    let plan = match table.decide(&checked.as_router_head(&exchange.parts, client.address)) {
         Decision::NoHost => return Err(Refusal::NoHost),
         Decision::NoRoute => return Err(Refusal::NoRoute),
         Decision::Rule(candidate) => &candidate.plan,

@@ -25,6 +25,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 
+use crate::config::Listener;
 use crate::proxy::{Client, Proxy};
 use crate::upstream::deadline::{Deadline, Deadlines, TICK};
 
@@ -96,13 +97,13 @@ impl Drop for Open {
 }
 
 /// Serves a connection to its end.
-pub async fn serve(stream: TcpStream, peer: SocketAddr, proxy: Rc<Proxy>, open: Open) {
+pub async fn serve(stream: TcpStream, peer: SocketAddr, listener: Arc<Listener>, proxy: Rc<Proxy>, open: Open) {
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "a connection was gone before it began");
         return;
     }
     let gauge = proxy.count_client_connection();
-    let client = Rc::new(Client::new(peer.ip()));
+    let client = Rc::new(Client::new(peer.ip(), listener));
     let running = Rc::new(Cell::new(0_u32));
     let clock = Rc::clone(proxy.deadlines());
     let io = ClientIo::new(stream, &proxy, Rc::clone(&running));

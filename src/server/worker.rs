@@ -36,7 +36,7 @@ pub enum Command {
     /// Accept there no longer; told back when the socket is closed.
     Unlisten(Listener, oneshot::Sender<()>),
     /// Serve a connection that a neighbour accepted.
-    Take(StdStream, SocketAddr),
+    Take(StdStream, SocketAddr, Arc<Listener>),
 }
 
 /// The other workers, and who this one is.
@@ -132,6 +132,7 @@ impl Inside {
                 _ = tick.tick() => {
                     let now = Instant::now();
                     self.proxy.deadlines().tick(now);
+                    self.proxy.snapshots().refresh();
                     if now - last_sweep >= SWEEP_EVERY {
                         self.proxy.pool().sweep(now);
                         last_sweep = now;
@@ -154,7 +155,8 @@ impl Inside {
             Command::Listen(listener, socket) => match TcpListener::from_std(socket) {
                 Ok(socket) => {
                     let stop = CancellationToken::new();
-                    let accepting = spawn_local(accept(socket, stop.clone(), self.acceptor()));
+                    let accepting =
+                        spawn_local(accept(socket, stop.clone(), self.acceptor(Arc::new(listener.clone()))));
                     self.listening.insert(listener, (stop, accepting));
                 }
                 Err(error) => tracing::error!(listener = listener.name, %error, "cannot accept"),
@@ -168,15 +170,16 @@ impl Inside {
                     }));
                 }
             }
-            Command::Take(stream, peer) => match TcpStream::from_std(stream) {
-                Ok(stream) => self.acceptor().serve(stream, peer),
+            Command::Take(stream, peer, listener) => match TcpStream::from_std(stream) {
+                Ok(stream) => self.acceptor(listener).serve(stream, peer),
                 Err(error) => tracing::debug!(%error, "a handed-over connection is gone"),
             },
         }
     }
 
-    fn acceptor(&self) -> Acceptor {
+    fn acceptor(&self, listener: Arc<Listener>) -> Acceptor {
         Acceptor {
+            listener,
             proxy: Rc::clone(&self.proxy),
             connections: Rc::clone(&self.connections),
             neighbours: self.neighbours.clone(),
@@ -196,6 +199,7 @@ impl Inside {
 
 #[derive(Clone)]
 struct Acceptor {
+    listener: Arc<Listener>,
     proxy: Rc<Proxy>,
     connections: Rc<Connections>,
     neighbours: Neighbours,
@@ -203,7 +207,8 @@ struct Acceptor {
 
 impl Acceptor {
     fn serve(&self, stream: TcpStream, peer: SocketAddr) {
-        drop(spawn_local(connection::serve(stream, peer, Rc::clone(&self.proxy), self.connections.open())));
+        let (listener, proxy) = (Arc::clone(&self.listener), Rc::clone(&self.proxy));
+        drop(spawn_local(connection::serve(stream, peer, listener, proxy, self.connections.open())));
     }
 
     /// Serves it here, or hands it to a worker with less to do.
@@ -214,7 +219,7 @@ impl Acceptor {
         };
         let Ok(permit) = sender.try_reserve() else { return self.serve(stream, peer) };
         match stream.into_std() {
-            Ok(stream) => permit.send(Command::Take(stream, peer)),
+            Ok(stream) => permit.send(Command::Take(stream, peer, Arc::clone(&self.listener))),
             Err(error) => tracing::debug!(%error, "a connection was lost while handing it over"),
         }
     }

@@ -2,30 +2,43 @@
 //!
 //! [`compile`] makes a [`Snapshot`]: hosts hashed, rules sorted, names resolved to living upstreams. What
 //! lives is in the [`registry`] and outlasts snapshots. [`apply`] puts a new snapshot in place with one
-//! store; every request loads the snapshot once and keeps to it.
+//! store ([`published`]); every request looks at the snapshot once and keeps to what it found. The old one is
+//! freed where nobody waits for it ([`retire`]).
+//!
+//! A new snapshot shares with the one before all that is the same, so making one costs what changed ([`order`]).
 
 pub mod apply;
 pub mod compile;
+pub mod order;
+pub mod published;
 pub mod registry;
+pub mod retire;
 
 use std::sync::Arc;
 
-use arc_swap::ArcSwap;
-
 use crate::config::{Gateway, Rule};
 use crate::lb::{Balancer, Candidates};
-use crate::router::Table;
+use crate::router::{Table, Tables};
 use crate::upstream::LiveUpstream;
 
+pub use published::{Published, Reader};
+
 /// What is served. Never changes once made.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Snapshot {
     /// That of the offer it was made from; 0: nothing was offered yet.
     pub number: u64,
-    /// Which rule answers.
-    pub table: Table<Arc<Plan>>,
+    /// Which rule answers, by listener.
+    pub tables: Tables<Arc<Plan>>,
     /// What it was made from.
     pub gateway: Arc<Gateway>,
+}
+
+impl Snapshot {
+    /// Which rule answers what comes in on a listener.
+    pub fn table(&self, listener: &str) -> &Table<Arc<Plan>> {
+        self.tables.of(listener)
+    }
 }
 
 /// A rule with everything it needs to act.
@@ -84,29 +97,5 @@ impl Candidates for Split {
 
     fn is_usable(&self, _: usize) -> bool {
         true
-    }
-}
-
-/// The snapshot in effect, for all workers.
-#[derive(Debug)]
-pub struct Published {
-    current: ArcSwap<Snapshot>,
-}
-
-impl Default for Published {
-    fn default() -> Self {
-        let nothing = Snapshot { number: 0, table: Table::default(), gateway: Arc::default() };
-        Self { current: ArcSwap::from_pointee(nothing) }
-    }
-}
-
-impl Published {
-    /// What is served now.
-    pub fn load(&self) -> Arc<Snapshot> {
-        self.current.load_full()
-    }
-
-    fn swap(&self, next: Snapshot) {
-        self.current.store(Arc::new(next));
     }
 }

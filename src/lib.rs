@@ -31,10 +31,12 @@
 //! [`proxy`], that of a change in [`snapshot::compile`] and `controller`, the end of the process in [`server`].
 
 pub mod app;
+pub mod circuitbreaker;
 pub mod cli;
 pub mod config;
 pub mod controller;
 pub mod crd;
+pub mod health;
 pub mod lb;
 pub mod observe;
 pub mod proxy;

@@ -12,6 +12,7 @@ pub mod deadline;
 pub mod endpoint;
 pub mod http1;
 pub mod pool;
+pub mod probe;
 
 use std::sync::Arc;
 

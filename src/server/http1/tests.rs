@@ -22,6 +22,8 @@ use crate::server::admission::OpenListener;
 use crate::snapshot::Published;
 use crate::snapshot::apply::Applier;
 use crate::snapshot::registry::Registry;
+use crate::upstream::http1;
+use crate::upstream::resolve::Resolver;
 
 /// How long anything may take.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -52,10 +54,20 @@ fn shared(routes: &str) -> (Shared, Lines) {
         AccessLog::start(Box::new(lines.clone()), metrics.access_log_dropped.clone()).expect("a thread");
     let published = Arc::new(Published::default());
     let mut applier =
-        Applier::new(Arc::new(Registry::new(Arc::clone(&metrics))), Arc::clone(&published), Arc::clone(&metrics));
+        Applier::start(Arc::new(Registry::new(Arc::clone(&metrics))), Arc::clone(&published), Arc::clone(&metrics))
+            .expect("a thread");
     let loaded = file::parse(&[("sluice.yaml".to_owned(), routes.to_owned())]).expect("a good file");
     applier.apply(&Offer { number: 1, gateway: Arc::new(loaded.gateway) });
-    (Shared { published, metrics, access_log, is_draining: Arc::new(AtomicBool::new(false)) }, lines)
+    (
+        Shared {
+            published,
+            metrics,
+            access_log,
+            resolver: Resolver::of_system(),
+            is_draining: Arc::new(AtomicBool::new(false)),
+        },
+        lines,
+    )
 }
 
 /// One worker that listens.
@@ -207,7 +219,8 @@ fn a_bad_head_is_answered_counted_and_logged() {
     }
     Scene::eventually("five lines", || {
         let lines = String::from_utf8(scene.lines.0.lock().expect("not poisoned").clone()).expect("text");
-        lines.lines().filter(|line| line.contains("\"method\":\"GET\"") && line.contains("\"path\":\"/x\"")).count() == 5
+        lines.lines().filter(|line| line.contains("\"method\":\"GET\"") && line.contains("\"path\":\"/x\"")).count()
+            == 5
     });
 }
 
@@ -224,7 +237,9 @@ fn h019_requests_sent_ahead_are_answered_in_order() {
     let mut client = scene.connect();
     let mut all = Vec::new();
     for number in 0..50 {
-        all.extend_from_slice(format!("GET /{number} HTTP/1.1\r\nHost: a\r\nX-Request-Id: {number}\r\n\r\n").as_bytes());
+        all.extend_from_slice(
+            format!("GET /{number} HTTP/1.1\r\nHost: a\r\nX-Request-Id: {number}\r\n\r\n").as_bytes(),
+        );
         all.extend_from_slice(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc");
     }
     client.send(&all);
@@ -323,7 +338,8 @@ fn h012_to_h014_a_body_that_is_not_chunked_is_a_bad_request() {
     let backend = Backend::new(|server| drop(server.stream.read_to_end(&mut Vec::new())));
     let scene = Scene::before(&backend, |_| {});
     let extension = format!("5;{}\r\nhello\r\n0\r\n\r\n", "x".repeat(20_000));
-    for body in ["0x5\r\nhello\r\n", "5 \r\nhello\r\n", "5\nhello\n", "5\r\nhello0\r\n", "5;a\nb\r\nhello", &extension] {
+    for body in ["0x5\r\nhello\r\n", "5 \r\nhello\r\n", "5\nhello\n", "5\r\nhello0\r\n", "5;a\nb\r\nhello", &extension]
+    {
         let head = "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n";
         let words = scene.last_words(format!("{head}{body}").as_bytes());
         assert!(words.starts_with("HTTP/1.1 400") && words.contains("bad_framing"), "{words}");
@@ -458,7 +474,10 @@ fn h011_http_1_0_is_kept_alive_if_it_asks_and_lengths_are_known() {
     let unknown = Backend::says("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n");
     let scene = Scene::before(&unknown, |_| {});
     let words = scene.last_words(b"GET / HTTP/1.0\r\nHost: a\r\nConnection: keep-alive\r\n\r\n");
-    assert!(words.contains("connection: close\r\n") && !words.contains("chunked") && words.ends_with("\r\n\r\nok"), "{words}");
+    assert!(
+        words.contains("connection: close\r\n") && !words.contains("chunked") && words.ends_with("\r\n\r\nok"),
+        "{words}"
+    );
 }
 
 #[test]
@@ -551,11 +570,13 @@ fn bodies_pass_whole_in_both_directions() {
         chunked.extend_from_slice(b"\r\n");
     }
     chunked.extend_from_slice(b"0\r\n\r\n");
-    for (framing, sent) in [(format!("Content-Length: {BYTES}"), &body), ("Transfer-Encoding: chunked".into(), &chunked)]
+    for (framing, sent) in
+        [(format!("Content-Length: {BYTES}"), &body), ("Transfer-Encoding: chunked".into(), &chunked)]
     {
         let mut client = scene.connect();
         let mut sender = client.stream.try_clone().expect("a second handle");
-        let all = [format!("POST / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n{framing}\r\n\r\n").as_bytes(), sent].concat();
+        let all =
+            [format!("POST / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n{framing}\r\n\r\n").as_bytes(), sent].concat();
         let sending = std::thread::spawn(move || sender.write_all(&all).expect("sent"));
         let answer = client.rest();
         sending.join().expect("no panic");
@@ -621,9 +642,9 @@ fn h110_an_upgraded_connection_carries_bytes_both_ways_and_settles_at_its_end() 
         let parts = Request::get("/ws").body(()).expect("a request").into_parts().0;
         let asked = answer::Asked::by(&parts);
         let mut exchange = Box::new(Exchange::new(&proxy, parts, Rc::clone(&connection.client), Instant::now()));
-        exchange.status = StatusCode::SWITCHING_PROTOCOLS;
-        exchange.reason = "";
-        let upgraded = Upgraded { stream: upstream, early: "hello ".into(), idle: Duration::ZERO };
+        exchange.record.status = StatusCode::SWITCHING_PROTOCOLS;
+        exchange.record.reason = "";
+        let upgraded = Upgraded { server: http1::Upgraded::new(upstream, "hello ".into()), idle: Duration::ZERO };
         let mut answer = http::Response::new(ProxyBody::upgraded(upgraded, exchange));
         *answer.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
         answer.headers_mut().insert("upgrade", HeaderValue::from_static("websocket"));
@@ -654,7 +675,12 @@ fn an_idle_connection_is_small() {
     let (shared, _) = shared("routes: []");
     let proxy = Rc::new(Proxy::new(shared, 0));
     let future = |connection: Connection| connection.serve();
-    assert!(size_of::<Wire>() + size_of_return(&future) <= 1024, "{} and {}", size_of::<Wire>(), size_of_return(&future));
+    assert!(
+        size_of::<Wire>() + size_of_return(&future) <= 1024,
+        "{} and {}",
+        size_of::<Wire>(),
+        size_of_return(&future)
+    );
     drop(proxy);
 }
 

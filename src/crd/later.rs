@@ -8,8 +8,6 @@ use serde_json::{Map, Value, json};
 
 use crate::config::vocabulary::later_fields;
 
-/// Fields of the object's spec itself.
-const OF_SPEC: [&str; 2] = ["certificates", "grants"];
 const LISTS: [&str; 6] = ["certificates", "conditions", "errorPages", "grants", "mirrors", "rateLimits"];
 const LISTS_OF_TEXTS: [&str; 3] = ["listeners", "upgrades", "use"];
 const TEXTS: [&str; 7] = ["grpcService", "pathRegex", "perTry", "protocol", "proxyProtocol", "streamIdle", "via"];
@@ -22,8 +20,7 @@ pub(super) fn refuse((above, place): (&str, &str), schema: &mut Value) {
         let child = if child.get("items").is_some() { &mut child["items"] } else { child };
         refuse((place, name), child);
     }
-    let names = if place == "spec" { &OF_SPEC } else { later_fields(above, place) };
-    for name in names {
+    for name in later_fields(above, place) {
         add(properties, name);
     }
 }

@@ -23,7 +23,7 @@ use super::{CliError, LogFormat};
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// Where /livez, /readyz, /metrics and /config are.
-    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:9901")]
+    #[arg(long, env = "SLUICE_ADMIN", value_name = "ADDR", default_value = "127.0.0.1:9901")]
     admin: SocketAddr,
 }
 

@@ -1,6 +1,7 @@
 //! The commands, one file each.
 
 pub mod check;
+pub mod completions;
 pub mod crd;
 pub mod demo;
 pub mod explain;
@@ -17,13 +18,23 @@ use crate::config::file::LoadError;
 /// Sluice: an ingress controller for Kubernetes, and the HTTP proxy that it steers, in one process.
 ///
 /// In a cluster it serves what GatewayRoute objects say; outside, what a YAML file says.
-/// Begin with `sluice demo`.
 #[derive(Debug, Parser)]
-#[command(name = "sluice", version)]
+#[command(name = "sluice", version, after_help = FIRST_STEPS)]
 pub struct Cli {
     #[command(subcommand)]
     command: Command,
 }
+
+const FIRST_STEPS: &str = "First steps:
+  sluice demo                                             three small servers and the proxy in front of them
+  sluice check sluice.yaml                                what is wrong with a file, and where
+  sluice run --config sluice.yaml                         serve it, on port 9000 if it names no other
+  sluice explain localhost:9000/api --config sluice.yaml  which rule answers a request, and why
+
+The least file that serves:
+  routes:
+    - path: /api
+      backends: [http://localhost:8081]";
 
 #[derive(Debug, Subcommand)]
 enum Command {
@@ -32,6 +43,7 @@ enum Command {
     Explain(explain::Args),
     Crd(crd::Args),
     Demo(demo::Args),
+    Completions(completions::Args),
 }
 
 /// How the process logs about itself.
@@ -81,6 +93,7 @@ pub fn run(cli: Cli) -> Result<ExitCode, CliError> {
         Command::Explain(args) => explain::run(&args),
         Command::Crd(args) => crd::run(&args),
         Command::Demo(args) => demo::run(&args),
+        Command::Completions(args) => completions::run(&args),
     }
 }
 

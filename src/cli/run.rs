@@ -18,6 +18,7 @@ use super::{CliError, LogFormat};
 /// accepting for --drain while telling clients to go, then finishes what runs, at the latest at
 /// --drain-deadline. Ctrl-C finishes what runs. A second signal ends it at once.
 #[derive(Clone, Debug, clap::Args)]
+#[command(after_long_help = MORE)]
 pub struct Args {
     /// The YAML file to serve, or a directory whose *.yaml files are joined.
     #[arg(long, env = "SLUICE_CONFIG", value_name = "FILE|DIR")]
@@ -47,6 +48,16 @@ pub struct Args {
     #[arg(long, env = "SLUICE_LOG_FORMAT", value_enum, default_value = "json")]
     pub log_format: LogFormat,
 }
+
+const MORE: &str = "Examples:
+  sluice run --config sluice.yaml
+  sluice run --config /etc/sluice/ --admin 0.0.0.0:9901 --workers 4
+  SLUICE_CONFIG=sluice.yaml SLUICE_LOG_FORMAT=text sluice run
+
+Durations are written 500ms, 30s, 1m30s, 2h. SLUICE_LOG sets what is logged: error, warn, info (the default), debug,
+or by part, as in info,sluice::controller=debug. Logs go to stderr, the access log to stdout.
+
+Exit code 0: it was told to end. 1: it could not go on. 2: what it was given cannot be used.";
 
 fn duration(text: &str) -> Result<Duration, DurationError> {
     parse_duration(text)

@@ -19,9 +19,18 @@ use super::yaml::{Content, Document, Entry, Node, push_key};
 /// Keys whose entries may be a bare URL, which stands for `{url: ...}`; in the file only.
 const MAY_BE_URL: [&str; 2] = ["backends", "endpoints"];
 
+/// Which of the two is read: what may be written differs a little.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Skin {
+    /// A configuration file.
+    File,
+    /// A Kubernetes object.
+    Object,
+}
+
 /// Reports all that does not fit, and makes the document fit.
-pub fn check(document: &mut Document<'_>, shape: &Shape, findings: &mut Findings) {
-    let mut walk = Walk { findings, path: String::new() };
+pub fn check(document: &mut Document<'_>, shape: &Shape, skin: Skin, findings: &mut Findings) {
+    let mut walk = Walk { findings, path: String::new(), skin };
     let spot = Spot { node: Some(&document.root), at: document.root.at, key: "", parent: "", is_entry: false };
     walk.visit(&mut document.value, shape, spot);
 }
@@ -53,6 +62,7 @@ impl<'n, 't> Spot<'n, 't> {
 struct Walk<'f> {
     findings: &'f mut Findings,
     path: String,
+    skin: Skin,
 }
 
 impl Walk<'_> {
@@ -181,7 +191,7 @@ impl Walk<'_> {
             self.path.push_str(&format!("[{index}]"));
             let node = spot.node.and_then(|node| node.item(index));
             let at = node.map_or(spot.at, |node| node.at);
-            if MAY_BE_URL.contains(&spot.key) && entry.is_string() {
+            if self.skin == Skin::File && MAY_BE_URL.contains(&spot.key) && entry.is_string() {
                 let url = entry.clone();
                 *entry = Value::Mapping(Mapping::from_iter([(Value::from("url"), url)]));
             }

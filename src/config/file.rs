@@ -19,7 +19,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::check::check;
+use super::check::{Skin, check};
 use super::describe::{Described, describe_placed_routes, find_duplicates};
 use super::place::{Findings, MAX_FINDINGS, Place, Placed};
 use super::problem::{Effect, Problem, Slug};
@@ -154,7 +154,7 @@ impl<'t> Part<'t> {
         let mut spec = FileSpec::default();
         let mut root = None;
         if let Some(mut document) = yaml::parse(text, &mut form) {
-            check(&mut document, shape, &mut form);
+            check(&mut document, shape, Skin::File, &mut form);
             match serde_yaml::from_value(document.value) {
                 Ok(read) => spec = read,
                 // The check let pass what serde refuses: said plainly, since it must not be overlooked.
@@ -223,7 +223,7 @@ fn on_one_line(text: String) -> String {
 }
 
 /// Whether `path` is `above`, or below it.
-fn is_within(path: &str, above: &str) -> bool {
+pub fn is_within(path: &str, above: &str) -> bool {
     path.strip_prefix(above).is_some_and(|tail| above.is_empty() || tail.is_empty() || tail.starts_with(['.', '[']))
 }
 

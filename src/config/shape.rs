@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 
 use serde_json::Value as Json;
 
-use super::spec::FileSpec;
+use super::spec::{FileSpec, ObjectSpec};
 
 /// References nest no deeper: a schema that refers to itself ends here.
 const MAX_DEPTH: usize = 32;
@@ -43,6 +43,23 @@ impl Shape {
     pub fn of_file() -> Self {
         let schema = schemars::schema_for!(FileSpec);
         read(schema.as_value(), schema.as_value(), 0)
+    }
+
+    /// The shape of a `GatewayRoute` in a manifest. Its metadata are the API server's matter, its status ours.
+    pub fn of_object() -> Self {
+        let schema = schemars::schema_for!(ObjectSpec);
+        let text = || Self::Text { min: 1, max: 253, form: None };
+        let fields = [
+            ("apiVersion", text()),
+            ("kind", text()),
+            ("metadata", Self::Any),
+            ("spec", read(schema.as_value(), schema.as_value(), 0)),
+            ("status", Self::Any),
+        ];
+        Self::Record {
+            fields: fields.into_iter().map(|(name, field)| (name.to_owned(), field)).collect(),
+            required: vec!["metadata".to_owned(), "spec".to_owned()],
+        }
     }
 }
 

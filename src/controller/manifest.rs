@@ -56,7 +56,7 @@ pub fn read_world(text: &str, class: ClassSettings) -> Result<World, ManifestErr
     Ok(world)
 }
 
-fn read_object(kind: &str, value: Value) -> Result<Option<Object>, serde_json::Error> {
+pub(super) fn read_object(kind: &str, value: Value) -> Result<Option<Object>, serde_json::Error> {
     fn read<T: DeserializeOwned>(value: Value) -> Result<Arc<T>, serde_json::Error> {
         serde_json::from_value(value).map(Arc::new)
     }
@@ -69,9 +69,17 @@ fn read_object(kind: &str, value: Value) -> Result<Option<Object>, serde_json::E
     }))
 }
 
-fn with_namespace(mut value: Value) -> Value {
+pub(super) fn with_namespace(mut value: Value) -> Value {
     if let Some(metadata) = value.get_mut("metadata").and_then(Value::as_object_mut) {
         metadata.entry("namespace").or_insert_with(|| Value::from("default"));
     }
     value
+}
+
+/// Whether a text is a manifest and no configuration file. By its lines, so that this is known of broken texts too.
+pub fn is_manifest(text: &str) -> bool {
+    let has_line = |key: &str| text.lines().any(|line| line.trim_start_matches('\u{feff}').starts_with(key));
+    let is_json = text.trim_start().starts_with('{');
+    (has_line("apiVersion:") && has_line("kind:"))
+        || (is_json && text.contains("\"apiVersion\"") && text.contains("\"kind\""))
 }

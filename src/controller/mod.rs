@@ -14,6 +14,7 @@
 //! A lost API server costs news, never traffic: the World stays as it was last seen.
 
 pub mod holdoff;
+pub mod inspect;
 pub mod lease;
 pub mod manifest;
 mod newcomer;

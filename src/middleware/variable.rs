@@ -161,7 +161,7 @@ pub(super) mod tests {
         let path = "/".repeat(8 * 1024);
         let variables = Variables { asked: Asked { path: &path, ..example().asked }, ..example() };
         let url = Piece::Variable(Variable::RequestUrl);
-        assert!(fill(&template(&[url.clone()]), &variables).is_ok());
+        assert!(fill(&template(std::slice::from_ref(&url)), &variables).is_ok());
         let pieces = vec![url; 100];
         assert_eq!(fill(&template(&pieces), &variables), Err(VariableError::TooLong));
     }

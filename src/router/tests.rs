@@ -314,7 +314,7 @@ fn decided(tables: &Tables<usize>, asked: &Asked) -> Result<usize, &'static str>
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(1500) })]
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(400) })]
     #[test]
     fn decides_like_a_linear_scan(
         rules in proptest::collection::vec(any_given(), 0..40),

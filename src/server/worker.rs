@@ -132,6 +132,7 @@ impl Inside {
                 _ = tick.tick() => {
                     let now = Instant::now();
                     self.proxy.deadlines().tick(now);
+                    self.proxy.snapshots().refresh();
                     if now - last_sweep >= SWEEP_EVERY {
                         self.proxy.pool().sweep(now);
                         last_sweep = now;

@@ -120,6 +120,7 @@ fn two_rules_that_choose_alike_move_one_cursor_and_an_unused_choice_makes_room()
 #[test]
 fn h102_an_endpoint_that_fails_in_a_row_is_left_alone_but_never_the_last_one() {
     let upstream = live(&[("10.0.0.1", 1, ACTIVE), ("10.0.0.2", 1, ACTIVE)]);
+    let _held = upstream.choice(&Algorithm::RoundRobin);
     let now = Instant::now();
     let fail_all = |times: usize| {
         for _ in 0..times {

@@ -19,6 +19,62 @@ fn check_tells_everything_that_is_wrong_and_where() {
 }
 
 #[test]
+fn check_takes_manifests_and_looks_at_them_together() {
+    let folder = folder();
+    let route = "apiVersion: gateway.sluice.dev/v1alpha1\nkind: GatewayRoute\nmetadata: {name: web, namespace: shop}\nspec:\n  routes:\n    - hosts: [shop.example.com]\n      backends: [{service: {name: web, port: http}}]\n";
+    let service = "apiVersion: v1\nkind: Service\nmetadata: {name: web, namespace: shop}\nspec: {ports: [{name: https, port: 80}]}\n";
+    std::fs::write(folder.join("route.yaml"), route).expect("written");
+    std::fs::write(folder.join("service.yaml"), service).expect("written");
+    let ran = run(&["check", "route.yaml", "service.yaml"], Some(&folder));
+    assert_eq!(ran.code, 1);
+    let told = "route.yaml:7:19: GatewayRoute shop/web spec.routes[0].backends[0].service: Service shop/web has no port \"http\"; it has https (80)";
+    assert!(ran.err.contains(told), "{}", ran.err);
+    std::fs::write(folder.join("service.yaml"), service.replace("https", "http")).expect("written");
+    let ran = run(&["check", "route.yaml", "service.yaml"], Some(&folder));
+    assert_eq!((ran.code, ran.err.as_str()), (0, ""));
+    assert!(ran.out.contains("1 GatewayRoutes in 2 files"), "{}", ran.out);
+    // Alone it may be right: the Service may be in the cluster.
+    let ran = run(&["check", "route.yaml"], Some(&folder));
+    assert_eq!(ran.code, 0);
+    assert!(ran.err.contains("it may be in the cluster"), "{}", ran.err);
+}
+
+#[test]
+fn check_tells_what_can_be_read_although_something_cannot() {
+    let folder = folder();
+    std::fs::write(folder.join("wrong.yaml"), "routes: [{pathh: /}]").expect("written");
+    let ran = run(&["check", "missing.yaml", "wrong.yaml"], Some(&folder));
+    assert_eq!(ran.code, 2);
+    assert!(ran.err.contains("missing.yaml: cannot be read") && ran.err.contains("wrong.yaml:1:11"), "{}", ran.err);
+}
+
+#[test]
+fn every_shell_gets_completions_of_every_command() {
+    for shell in ["bash", "zsh", "fish"] {
+        let ran = run(&["completions", shell], None);
+        assert_eq!(ran.code, 0, "{}", ran.err);
+        for command in ["run", "check", "explain", "crd", "demo", "completions"] {
+            assert!(ran.out.contains(command), "{shell} knows {command}");
+        }
+        assert!(ran.out.contains("drain-deadline"), "{shell} knows flags");
+    }
+    assert_eq!(run(&["completions", "cmd"], None).code, 2);
+}
+
+#[test]
+fn every_flag_of_run_has_a_variable() {
+    let help = run(&["run", "--help"], None).out;
+    let is_flag = |line: &&str| line.trim_start().starts_with("--") || line.trim_start().starts_with("-h");
+    let flags: Vec<&str> = help.lines().filter(is_flag).filter_map(|line| line.split("--").nth(1)).collect();
+    assert!(flags.len() > 8, "{help}");
+    for flag in flags.iter().filter_map(|flag| flag.split([' ', '=']).next()).filter(|flag| *flag != "help") {
+        let variable = format!("[env: SLUICE_{}=", flag.to_uppercase().replace('-', "_"));
+        assert!(help.contains(&variable), "{flag} has no {variable}: {help}");
+    }
+    assert!(help.contains("SLUICE_LOG sets"), "{help}");
+}
+
+#[test]
 fn every_example_file_is_right() {
     let examples = concat!(env!("CARGO_MANIFEST_DIR"), "/manifests/examples/file");
     for entry in std::fs::read_dir(examples).expect("there are examples") {
@@ -77,7 +133,7 @@ fn crd_prints_what_stands_in_the_repository() {
 #[test]
 fn help_names_every_command() {
     let ran = run(&["--help"], None);
-    for command in ["run", "check", "explain", "crd", "demo"] {
+    for command in ["run", "check", "explain", "crd", "demo", "completions", "First steps"] {
         assert!(ran.out.contains(command), "{command}");
     }
 }

@@ -13,6 +13,7 @@
 
 mod cli;
 mod client_faults;
+mod demo;
 mod documents;
 mod forwarding;
 mod house;

@@ -36,6 +36,8 @@ use crate::server::{Phase, Server};
 use crate::snapshot::Published;
 use crate::snapshot::apply::Applier;
 use crate::snapshot::registry::Registry;
+use crate::upstream::probe;
+use crate::upstream::resolve::Resolver;
 
 use reload::Reloader;
 
@@ -44,6 +46,9 @@ const TASKS_END_WITHIN: Duration = Duration::from_secs(8);
 
 /// For the last lines of the access log, if their sink takes them.
 const LOG_ENDS_WITHIN: Duration = Duration::from_secs(1);
+
+/// How often a part of the keys of rate limits is looked at, whether they are as new.
+const COLLECT_EVERY: Duration = Duration::from_secs(1);
 
 /// What the command line decides. Needs a restart to change.
 #[derive(Clone, Debug)]
@@ -148,6 +153,7 @@ impl App {
             published: Arc::clone(&published),
             metrics: Arc::clone(&metrics),
             access_log,
+            resolver: Resolver::of_system(),
             is_draining: Arc::new(AtomicBool::new(false)),
         };
         let admin = Admin {
@@ -161,7 +167,7 @@ impl App {
         let (failing, failed) = watch::channel(None);
         let mut app = Self {
             server: Server::start(settings.workers, &shared)?,
-            applier: Applier::new(registry, published, metrics),
+            applier: Applier::start(Arc::clone(&registry), published, metrics)?,
             settings,
             offers,
             applied,
@@ -174,6 +180,7 @@ impl App {
             stop: CancellationToken::new(),
         };
         app.start_admin().await?;
+        app.start_upkeep(&registry);
         app.start_source(offering, failing)?;
         Ok(app)
     }
@@ -184,6 +191,21 @@ impl App {
         tracing::info!(%address, "admin address");
         self.tasks.spawn("admin", self.admin.clone().serve(socket, self.stop.clone()));
         Ok(())
+    }
+
+    /// Probes of servers, and forgetting of clients that have not come for long.
+    fn start_upkeep(&mut self, registry: &Arc<Registry>) {
+        let probed = Arc::clone(registry);
+        self.tasks.spawn("prober", probe::run(move || probed.probed(), self.stop.clone()));
+        let (registry, stop) = (Arc::clone(registry), self.stop.clone());
+        self.tasks.spawn("collector", async move {
+            loop {
+                tokio::select! {
+                    () = tokio::time::sleep(COLLECT_EVERY) => registry.collect(Instant::now()),
+                    () = stop.cancelled() => return,
+                }
+            }
+        });
     }
 
     fn start_source(

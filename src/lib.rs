@@ -31,13 +31,17 @@
 //! [`proxy`], that of a change in [`snapshot::compile`] and `controller`, the end of the process in [`server`].
 
 pub mod app;
+pub mod circuitbreaker;
 pub mod cli;
 pub mod config;
 pub mod controller;
 pub mod crd;
+pub mod health;
 pub mod lb;
+pub mod middleware;
 pub mod observe;
 pub mod proxy;
+pub mod ratelimit;
 pub mod router;
 pub mod server;
 pub mod snapshot;

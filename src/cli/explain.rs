@@ -1,8 +1,13 @@
-//! `sluice explain`: why does a request go where it goes?
+//! `sluice explain`: why does a request go where it goes, and what happens to it on the way?
 //!
-//! Asks the very code that decides requests, with reasons.
+//! Asks the very code that decides requests, with reasons. [`steps`] puts the choices of the rule that answers into
+//! words, [`servers`] what is known about where it goes, [`text`] prints it for people; `-o json` prints the same.
 
-use std::fmt::Write as _;
+mod servers;
+mod steps;
+mod text;
+
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -11,20 +16,28 @@ use clap::ValueEnum;
 use http::{HeaderName, HeaderValue, Method, Request, Uri, header, request::Parts};
 use serde::Serialize;
 
-use crate::config::{Action, Destination, Gateway, Offer, Rule, file};
+use crate::config::{Action, Gateway, HostPattern, Listener, Offer, Route, file};
 use crate::observe::metrics::Metrics;
 use crate::proxy::head;
+use crate::proxy::refusal::Refusal;
 use crate::router::Decision;
-use crate::router::explain::Explanation;
+use crate::router::explain::{Explanation, Judged};
 use crate::snapshot::Snapshot;
 use crate::snapshot::compile::Compiler;
 use crate::snapshot::registry::Registry;
 
+use servers::Share;
+use steps::Step;
+
 use super::CliError;
 
-/// Tell which rule answers a request, where it goes, and why every other rule of the host does not.
+/// Tell which rule answers a request, why every other rule of the host does not, what is done to the request
+/// on its way, and which servers it can go to.
 ///
 /// Example: sluice explain GET http://shop.example.com/api/users -H 'X-Version: v2' --config sluice.yaml
+///
+/// Nothing is sent: the answer comes from the configuration alone. A query belongs to the URL, cookies are a
+/// header (-H 'Cookie: group=beta').
 ///
 /// Exit code 0: a rule answers. 1: none does, or the request is refused. 2: could not find out.
 #[derive(Debug, clap::Args)]
@@ -35,6 +48,12 @@ pub struct Args {
     /// A header of the request, as with curl. Can be given several times.
     #[arg(short = 'H', long = "header", value_name = "NAME: VALUE")]
     headers: Vec<String>,
+    /// Where the request comes from, for conditions on addresses and for allow and deny.
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1")]
+    client: IpAddr,
+    /// The listener it comes in on. Default: the first of the configuration.
+    #[arg(long, value_name = "NAME")]
+    listener: Option<String>,
     /// The configuration.
     #[arg(long, env = "SLUICE_CONFIG", value_name = "FILE|DIR")]
     config: PathBuf,
@@ -53,25 +72,27 @@ enum Output {
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Report {
+    listener: String,
+    client: IpAddr,
     method: String,
+    /// In normal form, as it is matched.
     host: String,
+    /// In normal form, as it is matched and sent on.
     path: String,
-    /// The status of a refusal, if no server answers.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    query: Option<String>,
+    /// Our own answer, if no server and no rule gives one.
     #[serde(skip_serializing_if = "Option::is_none")]
     refused: Option<String>,
     explanation: Explanation,
+    /// Rules of this host that are out because they are served on other listeners.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    elsewhere: Vec<Judged>,
+    /// What the rule that answers does, in the order it happens.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    steps: Vec<Step>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     backends: Vec<Share>,
-}
-
-/// One share of the winner's requests.
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Share {
-    upstream: String,
-    weight: u32,
-    balancer: &'static str,
-    endpoints: Vec<String>,
 }
 
 /// Runs the command.
@@ -86,16 +107,29 @@ pub fn run(args: &Args) -> Result<ExitCode, CliError> {
         }
         loaded => loaded?,
     };
+    let listener = listener(&loaded.gateway, args.listener.as_deref())?;
     let parts = request(args)?;
     let metrics = Metrics::new(1).map_err(std::io::Error::other)?;
     let registry = Arc::new(Registry::new(Arc::new(metrics)));
     let snapshot = Compiler::new(registry).compile(&Offer { number: 1, gateway: Arc::new(loaded.gateway) });
-    let report = report(&snapshot, &parts);
+    let report = report(&snapshot, &listener, args.client, &parts);
     match args.output {
-        Output::Text => print!("{}", as_text(&report)),
+        Output::Text => print!("{}", text::write(&report)),
         Output::Json => println!("{}", serde_json::to_string_pretty(&report).map_err(std::io::Error::other)?),
     }
     Ok(if report.refused.is_none() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// The listener of this name, or the first.
+fn listener(gateway: &Gateway, name: Option<&str>) -> Result<Listener, CliError> {
+    let Some(name) = name else {
+        return Ok(gateway.listeners.first().cloned().unwrap_or_else(Listener::default_http));
+    };
+    let found = gateway.listeners.iter().find(|listener| listener.name == name).cloned();
+    found.ok_or_else(|| {
+        let known: Vec<&str> = gateway.listeners.iter().map(|listener| listener.name.as_str()).collect();
+        CliError::Usage(format!("there is no listener {name:?}; there are: {}", known.join(", ")))
+    })
 }
 
 /// The head that a client would send for these arguments.
@@ -128,76 +162,71 @@ fn request(args: &Args) -> Result<Parts, CliError> {
     Ok(request.into_parts().0)
 }
 
-fn report(snapshot: &Snapshot, parts: &Parts) -> Report {
+fn report(snapshot: &Snapshot, listener: &Listener, client: IpAddr, parts: &Parts) -> Report {
     let mut report = Report {
+        listener: listener.name.clone(),
+        client: client.to_canonical(),
         method: parts.method.to_string(),
         host: String::new(),
         path: parts.uri.path().to_owned(),
+        query: parts.uri.query().map(str::to_owned),
         refused: None,
-        explanation: Explanation { decision: "refused", rules: Vec::new() },
+        explanation: Explanation { decision: "refused", decided_by: None, rules: Vec::new() },
+        elsewhere: Vec::new(),
+        steps: Vec::new(),
         backends: Vec::new(),
     };
-    let checked = match head::check(parts) {
+    let checked = match head::check(parts, listener.paths) {
         Ok(checked) => checked,
         Err(refusal) => {
-            report.refused = Some(format!("{} {}", refusal.status().as_u16(), refusal.reason()));
+            report.refused = Some(tell(refusal));
             return report;
         }
     };
     report.host = checked.host.to_string();
     report.path = checked.path.to_string();
-    let head = checked.as_router_head(parts);
-    report.explanation = snapshot.table.explain(&head);
-    match snapshot.table.decide(&head) {
-        Decision::NoHost => report.refused = Some("404 no_host".into()),
-        Decision::NoRoute => report.refused = Some("404 no_route".into()),
+    let (head, table) = (checked.as_router_head(parts, report.client), snapshot.table(&listener.name));
+    report.explanation = table.explain(&head);
+    report.elsewhere = elsewhere(&snapshot.gateway, &listener.name, &report.host);
+    match table.decide(&head) {
+        Decision::NoHost => report.refused = Some(tell(Refusal::NoHost)),
+        Decision::NoRoute => report.refused = Some(tell(Refusal::NoRoute)),
         Decision::Rule(found) => match &found.rule.action {
-            Action::Broken => report.refused = Some("500 rule_off".into()),
-            Action::Redirect(_) | Action::Respond(_) => {}
-            Action::Forward(_) => report.backends = shares(&snapshot.gateway, &found.rule),
+            Action::Broken => report.refused = Some(tell(Refusal::RuleOff)),
+            _ => {
+                report.steps = steps::of(&found.rule, report.client);
+                report.backends = servers::of(&snapshot.gateway, &found.rule);
+            }
         },
     }
     report
 }
 
-fn shares(gateway: &Gateway, rule: &Rule) -> Vec<Share> {
-    let Action::Forward(targets) = &rule.action else { return Vec::new() };
-    let share = |target: &crate::config::Target| match &target.to {
-        Destination::Missing => {
-            Share { upstream: "(missing: 500)".into(), weight: target.weight, balancer: "none", endpoints: Vec::new() }
-        }
-        Destination::Upstream(id) => {
-            let found = gateway.upstreams.iter().find(|upstream| upstream.id == *id);
-            let endpoints = found.map(|upstream| upstream.endpoints.as_slice()).unwrap_or_default();
-            let is_even = endpoints.windows(2).all(|pair| matches!(pair, [a, b] if a.weight == b.weight));
-            Share {
-                upstream: found.map_or_else(|| id.to_string(), |upstream| upstream.label.clone()),
-                weight: target.weight,
-                balancer: if is_even { "round robin" } else { "weighted round robin" },
-                endpoints: endpoints.iter().map(|e| format!("{} (weight {})", e.authority(), e.weight)).collect(),
-            }
-        }
-    };
-    targets.iter().map(share).collect()
+fn tell(refusal: Refusal) -> String {
+    format!("{} {}: {}", refusal.status().as_u16(), refusal.reason(), refusal.text())
 }
 
-fn as_text(report: &Report) -> String {
-    let mut out = format!("{} {} on host {:?}\n", report.method, report.path, report.host);
-    // Writing into a String cannot fail.
-    if let Some(refused) = &report.refused {
-        let _ = writeln!(out, "answer: {refused}");
-    }
-    for rule in report.explanation.rules.iter().filter(|rule| rule.wins) {
-        let _ = writeln!(out, "rule:   {} ({})", rule.name, rule.at);
-    }
-    for share in &report.backends {
-        let _ = writeln!(out, "goes:   {} by {}, share {}", share.upstream, share.balancer, share.weight);
-        for endpoint in &share.endpoints {
-            let _ = writeln!(out, "          {endpoint}");
-        }
-    }
-    for rule in report.explanation.rules.iter().filter(|rule| !rule.wins) {
-        let _ = writeln!(out, "not:    {} ({}): {}", rule.name, rule.at, rule.why.as_deref().unwrap_or_default());
-    }
-    out
+/// Rules for this host that the listener does not serve.
+fn elsewhere(gateway: &Gateway, listener: &str, host: &str) -> Vec<Judged> {
+    let is_elsewhere =
+        |route: &&Arc<Route>| !route.listeners.is_empty() && !route.listeners.iter().any(|name| name == listener);
+    let covers = |pattern: &HostPattern| match pattern {
+        HostPattern::Exact(name) => name == host,
+        HostPattern::Wildcard(suffix) => host.strip_suffix(suffix.as_str()).is_some_and(|rest| rest.ends_with('.')),
+    };
+    let is_of_host = |route: &&Arc<Route>| route.hosts.is_empty() || route.hosts.iter().any(covers);
+    let judge = |route: &Arc<Route>| {
+        let why = format!("it is served on listener {} only", route.listeners.join(" and "));
+        let judged = |rule: &Arc<crate::config::Rule>| Judged {
+            name: rule.name.clone(),
+            at: rule.at.clone(),
+            wins: false,
+            why: Some(why.clone()),
+        };
+        route.rules.iter().map(judged).collect::<Vec<_>>()
+    };
+    gateway.routes.iter().filter(is_elsewhere).filter(is_of_host).flat_map(judge).collect()
 }
+
+#[cfg(test)]
+mod tests;

@@ -59,6 +59,21 @@ impl Cidr {
         Ok(meant)
     }
 
+    /// Its first and its last address, of one family.
+    pub fn bounds(&self) -> (IpAddr, IpAddr) {
+        let last = match self.network {
+            IpAddr::V4(v4) => {
+                let rest = u32::MAX.checked_shr(u32::from(self.prefix)).unwrap_or(0);
+                Ipv4Addr::from_bits(v4.to_bits() | rest).into()
+            }
+            IpAddr::V6(v6) => {
+                let rest = u128::MAX.checked_shr(u32::from(self.prefix)).unwrap_or(0);
+                Ipv6Addr::from_bits(v6.to_bits() | rest).into()
+            }
+        };
+        (self.network, last)
+    }
+
     /// Whether an address is in it.
     pub fn contains(&self, address: IpAddr) -> bool {
         let address = address.to_canonical();

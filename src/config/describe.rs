@@ -12,28 +12,41 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use http::{HeaderName, HeaderValue, Method};
-
-use super::id::{RuleId, UpstreamId};
+use super::id::{LimiterId, RuleId, UpstreamId};
 use super::problem::{Problem, Slug};
-use super::route::{
-    Action, Destination, HeaderEquals, HostPattern, Match, MethodName, PathMatch, Route, Rule, Source, Target,
-};
-use super::schema::{HOST_MESSAGE, PATH_MESSAGE, WEIGHTS_MESSAGE};
-use super::spec::{BackendSpec, RouteSpec, RuleFields, ServiceSpec, TimeoutsSpec};
-use super::traffic::{Timeouts, Traffic};
-use super::upstream::{Endpoint, Upstream, UpstreamSettings};
+use super::route::{Action, HostPattern, Route, Rule, Source};
+use super::schema::HOST_MESSAGE;
+use super::spec::{RouteSpec, RuleFields, ServiceSpec, TrafficFields};
+use super::traffic::Traffic;
+use super::upstream::{Upstream, UpstreamSettings};
 
+mod action;
+mod at;
 mod duplicate;
 mod form;
+mod header;
 mod health;
+mod inherit;
+mod layer;
+mod limit;
+mod matches;
+mod reader;
+mod rewrite;
 mod server;
+mod surroundings;
+mod traffic;
 mod value;
 
+use action::Whose;
+pub use at::At;
 pub use duplicate::{Duplicate, find_duplicates};
-use form::{describe_url, good_beginning, is_path_form, parse_host, strip_final_slash};
+use form::parse_host;
+use inherit::{Levels, Recent};
+pub use layer::Layer;
+use reader::Reader;
 pub use server::{describe_endpoints, describe_settings};
-use server::{merge_endpoint, read_duration, weight_of};
+pub use surroundings::Surroundings;
+pub use traffic::describe_layer;
 pub use value::Block;
 
 /// The place where something is written: what it can see, and what it may do.
@@ -72,6 +85,27 @@ pub trait Scope {
     /// # Errors
     /// The problem, at the place `at`.
     fn upstream(&self, name: &str, at: &str) -> Result<UpstreamId, Problem>;
+
+    /// Whether a listener has this name here.
+    ///
+    /// # Errors
+    /// The problem, at the place `at`.
+    fn listener(&self, name: &str, at: &str) -> Result<(), Problem>;
+
+    /// What the policy of this name says.
+    ///
+    /// # Errors
+    /// The problem, at the place `at`.
+    fn policy(&self, name: &str, at: &str) -> Result<Arc<Layer>, Problem>;
+
+    /// What holds wherever nothing nearer is said.
+    fn defaults(&self) -> Arc<Traffic>;
+
+    /// Whether a rule may stand before others by its `priority`.
+    ///
+    /// # Errors
+    /// The problem, at the place `at`.
+    fn check_priority(&self, at: &str) -> Result<(), Problem>;
 }
 
 /// What came of a list of routes.
@@ -100,7 +134,13 @@ pub fn describe_placed_routes<'s>(
     specs: impl Iterator<Item = (String, &'s RouteSpec)>,
     scope: &mut dyn Scope,
 ) -> Described {
-    let mut describer = Describer { scope, out: Described::default(), identities: BTreeMap::new() };
+    let mut describer = Describer {
+        scope,
+        out: Described::default(),
+        identities: BTreeMap::new(),
+        limits: BTreeMap::new(),
+        recent: Recent::default(),
+    };
     let mut names = BTreeMap::new();
     for (at, spec) in specs {
         let route = describer.route(spec, &at, &mut names);
@@ -114,9 +154,17 @@ struct Describer<'a> {
     out: Described,
     /// Where each identity that was given by a name stands: two rules of one identity would share their servers.
     identities: BTreeMap<String, String>,
+    /// Where each limit is written.
+    limits: BTreeMap<LimiterId, String>,
+    /// What rules of before have, for those that have the same.
+    recent: Recent,
 }
 
 impl Describer<'_> {
+    fn reader(&mut self) -> Reader<'_> {
+        Reader { problems: &mut self.out.problems }
+    }
+
     fn problem(&mut self, path: impl Into<String>, slug: Slug, message: impl Into<String>) {
         self.out.problems.push(Problem::new(path, slug, message));
     }
@@ -155,39 +203,45 @@ impl Describer<'_> {
         let before = self.out.problems.len();
         self.check_name_is_free(spec.rule.name.as_deref(), at, names);
         let hosts = self.hosts(spec, at);
+        let listeners = self.listeners(spec, At::Start(at));
         self.check_route_shape(spec, at);
-        let mut timeouts = Timeouts::default();
-        self.timeouts(spec.rule.timeouts.as_ref(), at, &mut timeouts);
-        let parent = Parent {
-            identity: self.route_identity(spec, &hosts),
+        let mut parent = Parent {
+            identity: self.route_identity(spec, &hosts, &listeners),
             first_host: hosts.first().map(ToString::to_string).unwrap_or_default(),
-            timeouts,
-            is_broken: self.is_broken_since(before),
+            levels: self.no_levels(),
+            is_broken: false,
         };
-        let rules = match &spec.rules {
-            Some(rules) => self.rules(rules.iter().map(|rule| &rule.rule), &parent, at),
-            None => vec![self.rule(&spec.rule, &parent, at, None)],
-        };
-        // No hosts means any host. A route that has none because its own are broken, or because it must
-        // have some, would answer for everybody: it has no place to keep, so it keeps none.
-        let wrote_hosts = spec.hosts.as_ref().is_some_and(|hosts| !hosts.is_empty());
-        let is_nowhere = hosts.is_empty() && (wrote_hosts || !self.scope.allows_any_host());
-        let rules = if is_nowhere { Vec::new() } else { rules };
-        Route {
-            source: self.scope.source(),
-            hosts,
-            listeners: Vec::new(),
-            rules: rules.into_iter().map(Arc::new).collect(),
+        if spec.rules.is_some() {
+            let (above, uses) = (self.no_levels(), spec.rule.r#use.as_ref());
+            parent.levels = self.inherit(&above, uses, &spec.traffic, &parent.identity, At::Start(at));
         }
+        parent.is_broken = self.is_broken_since(before);
+        let rules = match &spec.rules {
+            Some(rules) => self.rules(rules.iter().map(|rule| (&rule.rule, &rule.traffic)), &parent, at),
+            None => vec![self.rule((&spec.rule, &spec.traffic), &parent, at, None)],
+        };
+        // No hosts means any host, and no listeners all of them. A route that has none because its own are broken, or
+        // because it must have some, would answer for everybody: it has no place to keep, so it keeps none.
+        let wrote_hosts = spec.hosts.as_ref().is_some_and(|hosts| !hosts.is_empty());
+        let wrote_listeners = spec.listeners.as_ref().is_some_and(|listeners| !listeners.is_empty());
+        let is_nowhere = (hosts.is_empty() && (wrote_hosts || !self.scope.allows_any_host()))
+            || (listeners.is_empty() && wrote_listeners);
+        let rules = if is_nowhere { Vec::new() } else { rules };
+        Route { source: self.scope.source(), hosts, listeners, rules: rules.into_iter().map(Arc::new).collect() }
     }
 
-    fn rules<'s>(&mut self, specs: impl Iterator<Item = &'s RuleFields>, parent: &Parent, at: &str) -> Vec<Rule> {
+    fn rules<'s>(
+        &mut self,
+        specs: impl Iterator<Item = (&'s RuleFields, &'s TrafficFields)>,
+        parent: &Parent,
+        at: &str,
+    ) -> Vec<Rule> {
         let mut names = BTreeMap::new();
         let mut rules = Vec::new();
         for (index, spec) in specs.enumerate() {
             let place = format!("{at}.rules[{index}]");
             let before = self.out.problems.len();
-            self.check_name_is_free(spec.name.as_deref(), &place, &mut names);
+            self.check_name_is_free(spec.0.name.as_deref(), &place, &mut names);
             let mut rule = self.rule(spec, parent, &place, Some(&parent.identity));
             if self.is_broken_since(before) {
                 rule.action = Action::Broken;
@@ -198,17 +252,39 @@ impl Describer<'_> {
     }
 
     fn check_route_shape(&mut self, spec: &RouteSpec, at: &str) {
+        let rule = &spec.rule;
         if spec.rules.is_none() {
             return;
         }
-        if spec.rule.backends.is_some() {
-            self.problem(at, Slug::OneAction, "set exactly one of backends, rules");
+        if rule.backends.is_some() || rule.redirect.is_some() || rule.respond.is_some() {
+            self.problem(at, Slug::OneAction, "set exactly one of backends, redirect, respond, rules");
         }
-        let rule = &spec.rule;
-        if rule.path.is_some() || rule.exact_path.is_some() || rule.methods.is_some() || rule.headers.is_some() {
+        let looks_at_requests = rule.path.is_some()
+            || rule.exact_path.is_some()
+            || rule.path_regex.is_some()
+            || rule.methods.is_some()
+            || rule.headers.is_some()
+            || rule.query.is_some()
+            || rule.cookies.is_some()
+            || rule.conditions.is_some()
+            || rule.priority.is_some();
+        if looks_at_requests {
             let message = "with rules, what a request must look like is said in each rule";
             self.problem(at, Slug::RulesMatch, message);
         }
+    }
+
+    /// Those that exist, each once, in the order written.
+    fn listeners(&mut self, spec: &RouteSpec, at: At<'_>) -> Vec<String> {
+        let mut listeners: Vec<String> = Vec::new();
+        for (index, name) in spec.listeners.iter().flatten().enumerate() {
+            match self.scope.listener(name, &at.field("listeners").index(index).to_string()) {
+                Ok(()) if listeners.contains(name) => {}
+                Ok(()) => listeners.push(name.clone()),
+                Err(problem) => self.out.problems.push(problem),
+            }
+        }
+        listeners
     }
 
     fn hosts(&mut self, spec: &RouteSpec, at: &str) -> Vec<HostPattern> {
@@ -227,8 +303,8 @@ impl Describer<'_> {
         hosts
     }
 
-    /// `<scope>/<name>`, or with the hosts and, in short form, the match.
-    fn route_identity(&self, spec: &RouteSpec, hosts: &[HostPattern]) -> String {
+    /// `<scope>/<name>`, or with the hosts and listeners and, in short form, the match.
+    fn route_identity(&self, spec: &RouteSpec, hosts: &[HostPattern], listeners: &[String]) -> String {
         let scope = self.scope.identity();
         if let Some(name) = &spec.rule.name {
             return format!("{scope}/{name}");
@@ -236,141 +312,65 @@ impl Describer<'_> {
         let mut names: Vec<String> = hosts.iter().map(ToString::to_string).collect();
         names.sort();
         let hosts = if names.is_empty() { "any host".to_owned() } else { names.join(",") };
-        format!("{scope}/{hosts}")
+        if listeners.is_empty() {
+            return format!("{scope}/{hosts}");
+        }
+        let mut listeners = listeners.to_vec();
+        listeners.sort();
+        format!("{scope}/{hosts} on {}", listeners.join(","))
     }
 
     /// `below` is the route's identity for a rule of `rules`, none for a route in short form.
-    fn rule(&mut self, spec: &RuleFields, parent: &Parent, at: &str, below: Option<&str>) -> Rule {
+    fn rule(
+        &mut self,
+        (spec, fields): (&RuleFields, &TrafficFields),
+        parent: &Parent,
+        at: &str,
+        below: Option<&str>,
+    ) -> Rule {
         let before = self.out.problems.len();
-        let matches = self.matches(spec, at);
+        let place = At::Start(at);
+        let matches = self.reader().matches(spec, place);
+        let is_of_pattern = |problem: &Problem| problem.slug == Slug::Regex && problem.path.ends_with(".pathRegex");
+        let has_good_path = !self.out.problems.iter().skip(before).any(is_of_pattern);
+        let priority = self.priority(spec, place);
         let identity = match (&spec.name, below) {
             (Some(name), Some(route)) => format!("{route}/{name}"),
             (Some(_), None) => parent.identity.clone(),
-            (None, _) => format!("{}/{matches}", parent.identity),
+            (None, _) if priority == 0 => format!("{}/{matches}", parent.identity),
+            // The same match may stand once more with another priority, and that is another rule.
+            (None, _) => format!("{}/{matches} priority={priority}", parent.identity),
         };
         if spec.name.is_some() {
             self.claim_identity(&identity, at);
         }
-        let written_path = spec.path.as_deref().or(spec.exact_path.as_deref()).unwrap_or("/");
+        let paths = [&spec.path, &spec.exact_path, &spec.path_regex];
+        let written_path = paths.into_iter().flatten().next().map_or("/", String::as_str);
         let name = spec.name.clone().unwrap_or_else(|| format!("{}{written_path}", parent.first_host));
-        let mut timeouts = parent.timeouts;
-        if below.is_some() {
-            self.timeouts(spec.timeouts.as_ref(), at, &mut timeouts);
-        }
-        let targets = self.targets(spec, &identity, &name, at);
+        let levels = self.inherit(&parent.levels, spec.r#use.as_ref(), fields, &identity, place);
+        let whose = Whose { identity: &identity, name: &name, matches: &matches, has_good_path, at: place };
+        let action = self.action(spec, &levels.traffic, &whose);
         let is_broken = parent.is_broken || self.is_broken_since(before);
         Rule {
             id: RuleId::new(identity),
             name,
             at: at.to_owned(),
             matches,
-            action: if is_broken { Action::Broken } else { Action::Forward(targets) },
-            priority: 0,
-            traffic: Arc::new(Traffic { timeouts, ..Traffic::default() }),
+            action: if is_broken { Action::Broken } else { action },
+            priority,
+            traffic: levels.traffic,
         }
     }
 
-    fn matches(&mut self, spec: &RuleFields, at: &str) -> Match {
-        if spec.path.is_some() && spec.exact_path.is_some() {
-            self.problem(at, Slug::OnePath, "set only one of path, exactPath");
-        }
-        let path = match (&spec.path, &spec.exact_path) {
-            (_, Some(exact)) if is_path_form(exact) => PathMatch::Exact(exact.clone()),
-            (Some(prefix), _) if is_path_form(prefix) => PathMatch::Prefix(strip_final_slash(prefix)),
-            (None, None) => PathMatch::Prefix("/".to_owned()),
-            (Some(bad), _) => self.broken_path(bad, &format!("{at}.path")),
-            (None, Some(bad)) => self.broken_path(bad, &format!("{at}.exactPath")),
-        };
-        Match { methods: self.methods(spec, at), headers: self.headers(spec, at), ..Match::path(path) }
-    }
-
-    fn broken_path(&mut self, text: &str, at: &str) -> PathMatch {
-        self.problem(at, Slug::PathForm, PATH_MESSAGE);
-        PathMatch::Prefix(good_beginning(text))
-    }
-
-    fn methods(&mut self, spec: &RuleFields, at: &str) -> Vec<MethodName> {
-        let mut methods = Vec::new();
-        for (index, text) in spec.methods.iter().flatten().enumerate() {
-            match Method::from_bytes(text.as_bytes()) {
-                Ok(method) if !text.bytes().any(|b| b.is_ascii_lowercase()) => methods.push(MethodName(method)),
-                _ => {
-                    let message = format!("must be a method such as GET or POST, in capitals; got {text:?}");
-                    self.problem(format!("{at}.methods[{index}]"), Slug::HttpForm, message);
-                }
+    fn priority(&mut self, spec: &RuleFields, at: At<'_>) -> i32 {
+        let Some(priority) = spec.priority else { return 0 };
+        match self.scope.check_priority(&at.field("priority").to_string()) {
+            Ok(()) => priority.clamp(-1000, 1000),
+            Err(problem) => {
+                self.out.problems.push(problem);
+                0
             }
         }
-        methods.sort();
-        methods.dedup();
-        methods
-    }
-
-    fn headers(&mut self, spec: &RuleFields, at: &str) -> Vec<HeaderEquals> {
-        let mut headers = Vec::new();
-        for (name, value) in spec.headers.iter().flatten() {
-            let place = format!("{at}.headers.{name}");
-            match (HeaderName::from_bytes(name.as_bytes()), HeaderValue::from_str(value)) {
-                (Ok(name), Ok(_)) => headers.push(HeaderEquals { name, value: value.clone() }),
-                (Err(_), _) => self.problem(place, Slug::HttpForm, "is not a header name"),
-                (_, Err(_)) => self.problem(place, Slug::HttpForm, "a header value may not contain a line break"),
-            }
-        }
-        headers.sort();
-        headers
-    }
-
-    fn timeouts(&mut self, spec: Option<&TimeoutsSpec>, at: &str, timeouts: &mut Timeouts) {
-        let Some(spec) = spec else { return };
-        let problems = &mut self.out.problems;
-        read_duration(spec.request.as_deref(), &format!("{at}.timeouts.request"), problems, &mut timeouts.request);
-        read_duration(spec.idle.as_deref(), &format!("{at}.timeouts.idle"), problems, &mut timeouts.idle);
-    }
-
-    /// All URLs of a rule are one upstream of its own; its share is the sum of theirs.
-    fn targets(&mut self, spec: &RuleFields, identity: &str, name: &str, at: &str) -> Vec<Target> {
-        let Some(backends) = &spec.backends else {
-            self.problem(at, Slug::OneAction, "set exactly one of backends");
-            return Vec::new();
-        };
-        if !backends.iter().any(|backend| weight_of(backend.weight) > 0) {
-            self.problem(format!("{at}.backends"), Slug::WeightsZero, WEIGHTS_MESSAGE);
-        }
-        let mut targets: Vec<Target> = Vec::new();
-        let mut servers: Vec<Endpoint> = Vec::new();
-        let of_urls = UpstreamId::new(identity);
-        for (index, backend) in backends.iter().enumerate() {
-            let place = format!("{at}.backends[{index}]");
-            let weight = weight_of(backend.weight);
-            match self.target(backend, &place) {
-                Some(Backend::Server(mut endpoint)) => {
-                    endpoint.weight = weight;
-                    merge_endpoint(&mut servers, endpoint);
-                    add_target(&mut targets, Destination::Upstream(of_urls.clone()), weight);
-                }
-                Some(Backend::Upstream(id)) => add_target(&mut targets, Destination::Upstream(id), weight),
-                None => add_target(&mut targets, Destination::Missing, weight),
-            }
-        }
-        if !servers.is_empty() {
-            self.out.upstreams.push(Upstream {
-                id: of_urls,
-                label: name.to_owned(),
-                is_of_urls: true,
-                endpoints: servers,
-                settings: self.scope.upstream_defaults(),
-            });
-        }
-        targets
-    }
-
-    fn target(&mut self, spec: &BackendSpec, at: &str) -> Option<Backend> {
-        let found = match (&spec.url, &spec.service, &spec.upstream) {
-            (Some(url), None, None) => describe_url(url, 1, self.scope, &format!("{at}.url")).map(Backend::Server),
-            (None, Some(service), None) => self.scope.service(service, &format!("{at}.service")).map(Backend::Upstream),
-            (None, None, Some(name)) => self.scope.upstream(name, &format!("{at}.upstream")).map(Backend::Upstream),
-            _ => Err(Problem::new(at, Slug::BackendOne, "set exactly one of url, service, upstream")),
-        };
-        found.map_err(|problem| self.out.problems.push(problem)).ok()
     }
 }
 
@@ -378,20 +378,8 @@ impl Describer<'_> {
 struct Parent {
     identity: String,
     first_host: String,
-    timeouts: Timeouts,
+    levels: Levels,
     is_broken: bool,
-}
-
-enum Backend {
-    Server(Endpoint),
-    Upstream(UpstreamId),
-}
-
-fn add_target(targets: &mut Vec<Target>, to: Destination, weight: u32) {
-    match targets.iter_mut().find(|target| target.to == to) {
-        Some(target) => target.weight = target.weight.saturating_add(weight),
-        None => targets.push(Target::plain(to, weight)),
-    }
 }
 
 #[cfg(test)]

@@ -32,6 +32,7 @@ use super::{Gateway, Route};
 mod disk;
 mod listen;
 mod operator;
+mod policies;
 mod scope;
 
 pub use disk::read;
@@ -193,7 +194,18 @@ impl<'t> Part<'t> {
         // These miss something, which may stand there mistyped.
         let misses = matches!(
             slug,
-            Slug::OneAction | Slug::BackendOne | Slug::UpstreamSource | Slug::WeightsZero | Slug::DuplicateMatch
+            Slug::OneAction
+                | Slug::BackendOne
+                | Slug::UpstreamSource
+                | Slug::WeightsZero
+                | Slug::DuplicateMatch
+                | Slug::ConditionSubject
+                | Slug::ConditionOperator
+                | Slug::RedirectEmpty
+                | Slug::RewriteOne
+                | Slug::PrefixPath
+                | Slug::HashOn
+                | Slug::MaxMissing
         );
         self.form.as_slice().iter().any(|found| {
             let form = found.problem.path.as_str();
@@ -217,7 +229,8 @@ pub fn is_within(path: &str, above: &str) -> bool {
 
 /// Finds the file and the place of a problem of meaning; none if it follows from one of form.
 fn locate(parts: &[Part<'_>], mut problem: Problem) -> Option<(usize, Located)> {
-    const LISTS: [&str; 6] = ["routes", "upstreams", "listeners", "defaults", "observability", "rateLimitStore"];
+    const LISTS: [&str; 7] =
+        ["routes", "upstreams", "listeners", "policies", "defaults", "observability", "rateLimitStore"];
     let found = parts.iter().enumerate().find_map(|(index, part)| {
         let path = problem.path.strip_prefix(&part.prefix)?;
         LISTS.iter().any(|list| is_within(path, list)).then(|| (index, part, path.to_owned()))
@@ -238,6 +251,7 @@ fn describe(parts: &[Part<'_>]) -> (Gateway, Vec<Problem>) {
     let listeners = listen::describe_listeners(parts, &mut problems);
     let defaults = operator::describe_upstream_defaults(parts, &mut problems);
     let (mut scope, mut upstreams) = scope::describe_upstreams(parts, defaults, &mut problems);
+    scope.around = policies::describe_surroundings(parts, &listeners, &mut problems);
     let specs: Vec<(String, &RouteSpec)> =
         parts.iter().flat_map(|part| part.placed("routes", part.spec.routes.as_ref())).collect();
     let described = describe_placed_routes(specs.into_iter(), &mut scope);

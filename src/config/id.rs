@@ -47,8 +47,8 @@ macro_rules! text_id {
 }
 
 text_id! {
-    /// `file/<route>/<rule>` or `namespace/object/<route>/<rule>`; an unnamed part is its hosts and
-    /// match in canonical form.
+    /// `file/<route>/<rule>` or `namespace/object/<route>/<rule>`; an unnamed part is its hosts (with the listeners,
+    /// if any are named) and its match (with the priority, if there is one) in canonical form.
     RuleId
 }
 

@@ -27,6 +27,48 @@ impl HeaderEdits {
     }
 }
 
+/// Headers that edits of a request may not touch: they frame the message, belong to one connection, or are our own
+/// word to servers. In lower case, with `-` for every `_` and `.`, which servers take for the same.
+const PROTECTED: [&str; 17] = [
+    "connection",
+    "content-length",
+    "expect",
+    "host",
+    "http2-settings",
+    "keep-alive",
+    "proxy-authenticate",
+    "proxy-authorization",
+    "proxy-connection",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+    "x-forwarded-for",
+    "x-forwarded-host",
+    "x-forwarded-proto",
+    "x-request-id",
+];
+
+/// Headers that edits of an answer may not touch.
+const PROTECTED_RESPONSE: [&str; 8] =
+    ["connection", "content-length", "keep-alive", "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade"];
+
+/// Whether edits of a request may not touch this header.
+pub fn is_protected_header(name: &HeaderName) -> bool {
+    stands_in(&PROTECTED, name)
+}
+
+/// Whether edits of an answer may not touch this header.
+pub fn is_protected_response_header(name: &HeaderName) -> bool {
+    stands_in(&PROTECTED_RESPONSE, name)
+}
+
+fn stands_in(list: &[&str], name: &HeaderName) -> bool {
+    let name = name.as_str();
+    let is_alias = name.contains(['_', '.']);
+    if is_alias { list.contains(&name.replace(['_', '.'], "-").as_str()) } else { list.contains(&name) }
+}
+
 /// A header with its value.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -210,4 +252,22 @@ fn serialize_names<S: serde::Serializer>(names: &[HeaderName], serializer: S) ->
 
 fn serialize_status<S: serde::Serializer>(status: &StatusCode, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_u16(status.as_u16())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn h079_what_frames_a_message_or_is_our_word_is_protected_in_every_spelling() {
+        let name = |text: &str| HeaderName::from_bytes(text.as_bytes()).expect("a name");
+        for text in ["Host", "Content-Length", "content_length", "TE", "X-Forwarded-For", "x.request_id"] {
+            assert!(is_protected_header(&name(text)), "{text}");
+        }
+        for text in ["X-Real-IP", "Authorization", "Cookie", "X-Hosts", "Forwarded"] {
+            assert!(!is_protected_header(&name(text)), "{text}");
+        }
+        assert!(is_protected_response_header(&name("Transfer-Encoding")));
+        assert!(!is_protected_response_header(&name("X-Request-Id")));
+    }
 }

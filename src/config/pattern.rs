@@ -51,16 +51,8 @@ impl Pattern {
 
     /// What covers at least all that a broken pattern was meant to: every value that begins with its literal part.
     pub fn literal_beginning(text: &str) -> Self {
-        let is_literal =
-            |c: &char| c.is_ascii_alphanumeric() || matches!(c, '/' | '-' | '_' | '~' | '%' | '=' | ',' | '@');
-        let text = text.strip_prefix('^').unwrap_or(text);
-        // In `a|b`, `ab*` and `ab?` the beginning, or its last character, need not be there.
-        let mut literal: String =
-            if text.contains('|') { String::new() } else { text.chars().take_while(is_literal).collect() };
-        if text[literal.len()..].starts_with(['*', '?', '{']) {
-            literal.pop();
-        }
-        compile(text, &format!("^{}.*$", regex::escape(&literal))).unwrap_or_else(|_| Self::anything(text))
+        let literal = literal_prefix(text);
+        compile(text, &format!("^{}.*$", regex::escape(literal))).unwrap_or_else(|_| Self::anything(text))
     }
 
     #[expect(clippy::expect_used, reason = "a constant expression compiles")]
@@ -71,6 +63,11 @@ impl Pattern {
     /// As written.
     pub fn as_str(&self) -> &str {
         &self.text
+    }
+
+    /// What every value that matches begins with, as far as that is plain to see.
+    pub fn literal_prefix(&self) -> &str {
+        literal_prefix(&self.text)
     }
 
     /// Whether the whole value matches.
@@ -92,6 +89,15 @@ impl Pattern {
     pub fn has_group(&self, name: &str) -> bool {
         self.regex.capture_names().flatten().any(|known| known == name)
     }
+}
+
+fn literal_prefix(text: &str) -> &str {
+    let is_literal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '/' | '-' | '_' | '~' | '%' | '=' | ',' | '@');
+    let text = text.strip_prefix('^').unwrap_or(text);
+    // In `a|b`, `ab*` and `ab?` the beginning, or its last character, need not be there.
+    let end = if text.contains('|') { 0 } else { text.find(|c| !is_literal(c)).unwrap_or(text.len()) };
+    let is_last_doubtful = text[end..].starts_with(['*', '?', '{']);
+    &text[..if is_last_doubtful { end.saturating_sub(1) } else { end }]
 }
 
 fn compile(written: &str, whole: &str) -> Result<Pattern, PatternError> {
@@ -198,6 +204,24 @@ mod tests {
         }
         assert!(Pattern::literal_beginning("/a|/b[").matches("/b"));
         assert!(Pattern::anything("[").matches("/any\nthing"));
+    }
+
+    #[test]
+    fn what_matches_begins_like_the_literal_prefix() {
+        for (pattern, literal, matching) in [
+            ("/api/v[0-9]+", "/api/v", "/api/v1"),
+            ("^/a-b/x*y", "/a-b/", "/a-b/y"),
+            ("/a{0}b", "/", "/b"),
+            ("/a|/b", "", "/b"),
+            ("(?i)/a", "", "/A"),
+            ("/a(?i)b", "/a", "/aB"),
+            ("/a+", "/a", "/aa"),
+            ("", "", ""),
+        ] {
+            let pattern = Pattern::parse(pattern).expect("it compiles");
+            assert_eq!(pattern.literal_prefix(), literal, "{pattern}");
+            assert!(pattern.matches(matching), "{pattern}");
+        }
     }
 
     #[test]

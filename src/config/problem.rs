@@ -154,6 +154,54 @@ slugs! {
     AboveListener = "above-listener", Warning;
     /// An object that says nothing.
     EmptyObject = "empty-object", Rejected;
+    /// Not a pattern.
+    Regex = "regex", RuleOff;
+    /// A group that the pattern does not have.
+    Capture = "capture", RuleOff;
+    /// Not a thing of a request.
+    AttributeForm = "attribute-form", RuleOff;
+    /// Not exactly one thing for a condition to look at.
+    ConditionSubject = "condition-subject", RuleOff;
+    /// Not exactly one thing that a condition asks.
+    ConditionOperator = "condition-operator", RuleOff;
+    /// A variable that nobody knows.
+    Variable = "variable", RuleOff;
+    /// Not a header value.
+    HeaderValue = "header-value", RuleOff;
+    /// A header that is written by the proxy itself.
+    ProtectedHeader = "protected-header", RuleOff;
+    /// A prefix is replaced where there is none.
+    PrefixPath = "prefix-path", RuleOff;
+    /// A redirect to where the client is.
+    RedirectEmpty = "redirect-empty", RuleOff;
+    /// Several paths for one redirect.
+    RedirectOne = "redirect-one", RuleOff;
+    /// Several paths for one rewrite, or half a pattern.
+    RewriteOne = "rewrite-one", RuleOff;
+    /// Several hosts for one rewrite.
+    HostOne = "host-one", RuleOff;
+    /// One try may take longer than all of them.
+    PerTry = "per-try", RuleOff;
+    /// A hash without something to look at, or the other way round.
+    HashOn = "hash-on", RuleOff;
+    /// A bound that not all endpoints together can keep.
+    BoundedLoad = "bounded-load", RuleOff;
+    /// Not a rate.
+    RateForm = "rate-form", RuleOff;
+    /// A burst where there is none.
+    BurstWindow = "burst-window", RuleOff;
+    /// Not a name of a limit.
+    NameForm = "name-form", RuleOff;
+    /// A limit without its number.
+    MaxMissing = "max-missing", RuleOff;
+    /// Not a media type, or a body that is too long.
+    RespondForm = "respond-form", RuleOff;
+    /// h2c as an upgrade.
+    UpgradeH2c = "upgrade-h2c", RuleOff;
+    /// A policy that nobody described.
+    PolicyMissing = "policy-missing", RuleOff;
+    /// A listener that nobody described.
+    ListenerMissing = "listener-missing", NotServed;
 }
 
 impl Serialize for Slug {

@@ -8,6 +8,10 @@ use schemars::{Schema, SchemaGenerator, json_schema};
 
 use super::spec::BackendSpec;
 
+mod rule;
+
+pub use rule::*;
+
 /// The text users see for a path that is not in the form it is matched in.
 pub const PATH_MESSAGE: &str =
     "must begin with / and be written the way it is matched: no //, /./, /../, ?, #, spaces or %2F";

@@ -206,8 +206,10 @@ mod tests {
             "minItems",
             "maxItems",
         ];
-        // The rules in CEL are checked by `describe`; a set may hold a name twice in a file, it is one.
-        const OTHERS: [&str; 5] = [
+        // The rules in CEL, patterns and names given twice are checked by `describe`; a set may hold a name twice in a file, it is one.
+        const OTHERS: [&str; 7] = [
+            "pattern",
+            "x-kubernetes-list-map-keys",
             "maxProperties",
             "additionalProperties",
             "x-kubernetes-validations",
@@ -224,7 +226,10 @@ mod tests {
                         }
                         let name = name.as_str();
                         assert!(KEYWORDS.contains(&name) || OTHERS.contains(&name), "the schema uses {name}");
-                        if !matches!(name, "required" | "enum" | "x-kubernetes-validations") {
+                        if !matches!(
+                            name,
+                            "required" | "enum" | "x-kubernetes-validations" | "x-kubernetes-list-map-keys"
+                        ) {
                             visit(member, matches!(name, "properties" | "$defs"));
                         }
                     }

@@ -90,18 +90,19 @@ pub fn later_fields(above: &str, place: &str) -> &'static [&'static str] {
     match (above, place) {
         ("listeners", "limits") => return &["handshake", "streams"],
         ("upstreams" | "upstream", "limits") => return &["adaptive"],
-        ("", "spec") => return &["certificates", "grants"],
         ("observability", "accessLog") => return &["fields", "headers"],
         _ => {}
     }
     match place {
-        "" => &["policies", "certificates", "cluster"],
+        "" => &["certificates", "cluster"],
         "rateLimitStore" => &["redis"],
+        "defaults" | "policies" => POLICY_LATER,
         "listeners" => &["http2", "tls", "proxyProtocol", "namespaces", "enforce"],
-        "routes" => ROUTE_LATER,
-        "rules" => RULE_LATER,
-        "timeouts" => &["perTry", "streamIdle"],
-        "backends" => &["requestHeaders", "responseHeaders"],
+        "routes" | "rules" => RULE_LATER,
+        "retries" => &["grpcStatuses"],
+        "loadBalancer" => &["zone"],
+        "rateLimits" => &["onStoreError"],
+        "security" => &["plaintext", "basic", "apiKey", "jwt", "external", "clientCertificate", "satisfy"],
         "service" => &["via"],
         "upstreams" | "upstream" => &["protocol", "tls", "proxyProtocol"],
         "active" => &["grpcService"],
@@ -115,16 +116,23 @@ macro_rules! rule_fields_later {
     ($($more:literal),*) => {
         &[
             $($more,)*
-            "pathRegex", "grpc", "query", "cookies", "conditions", "priority", "use", "redirect", "respond", "retries",
-            "loadBalancer", "sticky", "mirrors", "rateLimits", "concurrency", "limits", "requestHeaders",
-            "responseHeaders", "rewrite", "cors", "compression", "buffering", "errorPages", "fault", "upgrades",
-            "grpcWeb", "security", "accessLog", "tracing",
+            "sticky", "mirrors", "cors", "compression", "buffering", "errorPages", "fault", "grpcWeb", "tracing",
         ]
     };
 }
 
-const RULE_LATER: &[&str] = rule_fields_later!();
-const ROUTE_LATER: &[&str] = rule_fields_later!("listeners");
+const RULE_LATER: &[&str] = rule_fields_later!("grpc");
+const POLICY_LATER: &[&str] = rule_fields_later!();
+
+/// Fields that this version builds for the file only: an object's policies are objects, and its priority is for the
+/// owner of a host.
+pub fn later_fields_in_objects(place: &str) -> &'static [&'static str] {
+    match place {
+        "spec" => &["certificates", "grants"],
+        "routes" | "rules" => &["use", "priority"],
+        _ => &[],
+    }
+}
 
 /// Values of the reference that this version does not build: field, value.
 const LATER_WORDS: &[(&str, &str)] = &[("protocol", "https"), ("type", "grpc")];
@@ -314,12 +322,9 @@ mod tests {
         let about = |name| explain_field(("", "routes"), name, known.into_iter()).message;
         assert_eq!(about("pathh"), "unknown field; did you mean \"path\"?");
         assert_eq!(about("hostnames"), "in Sluice this is \"hosts\" (Gateway API: hostnames)");
-        assert_eq!(about("redirect"), "not supported yet");
-        assert_eq!(about("rateLimit"), "unknown field; did you mean \"rateLimits\", which is not supported yet?");
-        assert_eq!(
-            about("retryPolicy"),
-            "in Sluice this is \"retries\" (Contour: retryPolicy), which is not supported yet"
-        );
+        assert_eq!(about("cors"), "not supported yet");
+        assert_eq!(about("mirror"), "unknown field; did you mean \"mirrors\", which is not supported yet?");
+        assert_eq!(about("corsPolicy"), "in Sluice this is \"cors\" (Contour: corsPolicy), which is not supported yet");
         assert_eq!(about("colour"), "unknown field; here one can write: hosts, path, rules");
     }
 }

@@ -2,16 +2,16 @@
 //!
 //! A field that the schema does not name is dropped by the API server without a word, unless the client asks for
 //! strictness as kubectl does. A dropped `security` would leave a route open. So every such name is in the schema, as
-//! something that no value satisfies.
+//! something that no value satisfies. What is built for the file only is in the schema already, and refused there.
 
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
-use crate::config::vocabulary::later_fields;
+use crate::config::vocabulary::{later_fields, later_fields_in_objects};
 
-const LISTS: [&str; 6] = ["certificates", "conditions", "errorPages", "grants", "mirrors", "rateLimits"];
-const LISTS_OF_TEXTS: [&str; 3] = ["listeners", "upgrades", "use"];
-const TEXTS: [&str; 7] = ["grpcService", "pathRegex", "perTry", "protocol", "proxyProtocol", "streamIdle", "via"];
-const NUMBERS: [&str; 1] = ["priority"];
+const LISTS: [&str; 4] = ["certificates", "errorPages", "grants", "mirrors"];
+const LISTS_OF_NUMBERS: [&str; 1] = ["grpcStatuses"];
+const TEXTS: [&str; 9] =
+    ["grpcService", "maxAge", "onStoreError", "plaintext", "protocol", "proxyProtocol", "satisfy", "via", "zone"];
 
 /// Adds them to the schema of a place, given with the one above it, and to all below it.
 pub(super) fn refuse((above, place): (&str, &str), schema: &mut Value) {
@@ -20,25 +20,25 @@ pub(super) fn refuse((above, place): (&str, &str), schema: &mut Value) {
         let child = if child.get("items").is_some() { &mut child["items"] } else { child };
         refuse((place, name), child);
     }
-    for name in later_fields(above, place) {
-        add(properties, name);
+    // The file itself has no name; its fields are not those of an object.
+    let of_both = if place == "spec" { &[] } else { later_fields(above, place) };
+    for name in of_both.iter().chain(later_fields_in_objects(place)) {
+        let node = properties.entry(*name).or_insert_with(|| shape(name));
+        node["description"] = "Not supported yet.".into();
+        node["x-kubernetes-validations"] =
+            json!([{"rule": "false", "message": format!("{name} is not supported yet")}]);
     }
 }
 
-fn add(properties: &mut Map<String, Value>, name: &str) {
+fn shape(name: &str) -> Value {
     let anything = json!({"type": "object", "maxProperties": 256, "x-kubernetes-preserve-unknown-fields": true});
-    let mut node = if LISTS.contains(&name) {
+    if LISTS.contains(&name) {
         json!({"type": "array", "maxItems": 64, "items": anything})
-    } else if LISTS_OF_TEXTS.contains(&name) {
-        json!({"type": "array", "maxItems": 64, "items": {"type": "string", "maxLength": 512}})
-    } else if TEXTS.contains(&name) || name == "zone" {
+    } else if LISTS_OF_NUMBERS.contains(&name) {
+        json!({"type": "array", "maxItems": 64, "items": {"type": "integer", "format": "int32"}})
+    } else if TEXTS.contains(&name) {
         json!({"type": "string", "maxLength": 512})
-    } else if NUMBERS.contains(&name) {
-        json!({"type": "integer", "format": "int32"})
     } else {
         anything
-    };
-    node["description"] = "Not supported yet.".into();
-    node["x-kubernetes-validations"] = json!([{"rule": "false", "message": format!("{name} is not supported yet")}]);
-    properties.entry(name).or_insert(node);
+    }
 }

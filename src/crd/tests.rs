@@ -77,20 +77,23 @@ fn flattened_fields_and_rules_stand_where_they_belong() {
     let spec = spec_schema();
     let route = &spec["properties"]["routes"]["items"];
     let rule = &route["properties"]["rules"]["items"];
-    for field in ["name", "path", "exactPath", "methods", "headers", "backends", "timeouts"] {
+    for field in ["name", "path", "exactPath", "methods", "headers", "backends", "timeouts", "rateLimits"] {
         assert!(route["properties"].get(field).is_some(), "route needs {field}");
         assert!(rule["properties"].get(field).is_some(), "rule needs {field}");
     }
     assert!(rule["properties"].get("hosts").is_none());
-    assert_eq!(
-        rules_at(route),
-        [
-            "set exactly one of backends, rules",
-            "with rules, what a request must look like is said in each rule",
-            "set only one of path, exactPath",
-        ]
-    );
-    assert_eq!(rules_at(rule), ["set exactly one of backends", "set only one of path, exactPath"]);
+    let of_rule = [
+        "set exactly one of backends, redirect, respond",
+        "set only one of path, exactPath, pathRegex",
+        "rewrite.prefix replaces the prefix in path, so path has to be set",
+        "redirect.prefix replaces the prefix in path, so path has to be set",
+    ];
+    let of_route = [
+        "set exactly one of backends, redirect, respond, rules",
+        "with rules, what a request must look like is said in each rule",
+    ];
+    assert_eq!(rules_at(rule), of_rule);
+    assert_eq!(rules_at(route), [of_route.as_slice(), &of_rule[1..]].concat());
     assert_eq!(rules_at(&route["properties"]["backends"]), [crate::config::schema::WEIGHTS_MESSAGE]);
     assert_eq!(rules_at(&spec), ["an empty GatewayRoute does nothing: set routes or upstreams"]);
     let backend = &rule["properties"]["backends"]["items"];
@@ -126,4 +129,37 @@ fn conditions_are_a_map_by_type() {
     let conditions = &status["properties"]["conditions"];
     assert_eq!(conditions["x-kubernetes-list-map-keys"], json!(["type"]));
     assert_eq!(status.get("required"), None);
+}
+
+/// What is built for the file only, or not at all, is refused wherever it could be written.
+#[test]
+fn what_objects_cannot_have_is_refused_by_the_schema() {
+    let spec = spec_schema();
+    let route = &spec["properties"]["routes"]["items"];
+    let rule = &route["properties"]["rules"]["items"];
+    let refused = |at: &Value, name: &str| {
+        let rules = &at["properties"][name]["x-kubernetes-validations"];
+        assert_eq!(*rules, json!([{"rule": "false", "message": format!("{name} is not supported yet")}]), "{name}");
+    };
+    for place in [route, rule] {
+        for name in ["use", "priority", "grpc", "sticky", "mirrors", "cors", "errorPages", "fault", "tracing"] {
+            refused(place, name);
+        }
+        for name in ["jwt", "basic", "apiKey", "external", "plaintext", "satisfy", "clientCertificate"] {
+            refused(&place["properties"]["security"], name);
+        }
+        refused(&place["properties"]["retries"], "grpcStatuses");
+        refused(&place["properties"]["loadBalancer"], "zone");
+        refused(&place["properties"]["rateLimits"]["items"], "onStoreError");
+    }
+    refused(&spec, "certificates");
+    refused(&spec, "grants");
+}
+
+#[test]
+fn rate_limits_are_a_map_by_name() {
+    let spec = spec_schema();
+    let limits = &spec["properties"]["routes"]["items"]["properties"]["rateLimits"];
+    assert_eq!(limits["x-kubernetes-list-map-keys"], json!(["name"]));
+    assert_eq!(limits["items"]["required"], json!(["name", "rate"]));
 }

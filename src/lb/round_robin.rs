@@ -1,26 +1,33 @@
 //! Round robin: one after the other, those that may not be used skipped.
 
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use super::{Balancer, Candidates};
+use super::{Ask, Balancer, Candidates, can_go};
 
 /// A cursor. Weights count only as zero or not: equal ones need no more.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct RoundRobin {
+    identities: Vec<u64>,
     cursor: AtomicUsize,
 }
 
+impl RoundRobin {
+    /// For the candidates of these identities.
+    pub fn new(identities: Vec<u64>) -> Self {
+        Self { identities, cursor: AtomicUsize::new(0) }
+    }
+}
+
 impl Balancer for RoundRobin {
-    fn next(&self, candidates: &dyn Candidates) -> Option<usize> {
+    fn next(&self, candidates: &dyn Candidates, _: Ask) -> Option<usize> {
         let len = candidates.len();
         if len == 0 {
             return None;
         }
         // Relaxed: the cursor orders nothing but itself. Wrapping at the end of usize costs one uneven turn.
         let start = self.cursor.fetch_add(1, Ordering::Relaxed) % len;
-        let found = (0..len)
-            .map(|step| (start + step) % len)
-            .find(|index| candidates.weight(*index) > 0 && candidates.is_usable(*index))?;
+        let found = (0..len).map(|step| (start + step) % len).find(|index| can_go(candidates, *index))?;
         // Past what was skipped, or its turns would all go to the one after it.
         let skipped = (found + len - start) % len;
         if skipped > 0 {
@@ -28,29 +35,37 @@ impl Balancer for RoundRobin {
         }
         Some(found)
     }
+
+    fn name(&self) -> &'static str {
+        "round robin"
+    }
+
+    /// Who stands at the cursor is furthest ahead, then who follows it.
+    fn turns(&self) -> Vec<(u64, i64)> {
+        let start = self.cursor.load(Ordering::Relaxed) % self.identities.len().max(1);
+        let (after, from) = self.identities.split_at_checked(start).unwrap_or_default();
+        from.iter().chain(after).rev().copied().zip(1..).collect()
+    }
+
+    fn adopt(&self, earlier: &dyn Balancer) {
+        let turns: HashMap<u64, i64> = earlier.turns().into_iter().collect();
+        let known = self.identities.iter().enumerate().filter_map(|(at, id)| turns.get(id).map(|ahead| (*ahead, at)));
+        // Of several that are equally far the first, as they would go.
+        if let Some((_, next)) = known.max_by_key(|(ahead, at)| (*ahead, std::cmp::Reverse(*at))) {
+            self.cursor.store(next, Ordering::Relaxed);
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    struct Fixed(Vec<bool>);
-
-    impl Candidates for Fixed {
-        fn len(&self) -> usize {
-            self.0.len()
-        }
-        fn weight(&self, _: usize) -> u32 {
-            1
-        }
-        fn is_usable(&self, index: usize) -> bool {
-            self.0[index]
-        }
-    }
+    use crate::lb::tests::Fixed;
 
     fn turns(usable: &[bool], count: usize) -> Vec<Option<usize>> {
-        let balancer = RoundRobin::default();
-        (0..count).map(|_| balancer.next(&Fixed(usable.to_vec()))).collect()
+        let balancer = RoundRobin::new((0..usable.len() as u64).collect());
+        let fixed = Fixed::new(&vec![1; usable.len()]).usable(usable);
+        (0..count).map(|_| balancer.next(&fixed, Ask::default())).collect()
     }
 
     #[test]
@@ -69,5 +84,24 @@ mod tests {
     fn nobody_usable_is_nobody() {
         assert_eq!(turns(&[false, false], 1), [None]);
         assert_eq!(turns(&[], 1), [None]);
+    }
+
+    #[test]
+    fn a_changed_set_goes_on_with_whoever_was_next() {
+        let next = |old: &[u64], turns: usize, new: &[u64]| {
+            let earlier = RoundRobin::new(old.to_vec());
+            for _ in 0..turns {
+                earlier.next(&Fixed::new(&vec![1; old.len()]), Ask::default());
+            }
+            let later = RoundRobin::new(new.to_vec());
+            later.adopt(&earlier);
+            later.next(&Fixed::new(&vec![1; new.len()]), Ask::default()).map(|index| new[index])
+        };
+        assert_eq!(next(&[1, 2, 3], 1, &[1, 2, 3, 4]), Some(2));
+        assert_eq!(next(&[1, 2, 3], 1, &[4, 3, 1]), Some(3), "2 is gone, 3 came after it");
+        assert_eq!(next(&[1, 2, 3], 2, &[2, 1]), Some(1));
+        assert_eq!(next(&[1, 2], 1, &[7, 8]), Some(7));
+        assert_eq!(next(&[], 1, &[7, 8]), Some(7));
+        assert_eq!(next(&[1], 1, &[]), None);
     }
 }

@@ -11,25 +11,31 @@
 //! One short mutex guards the running weights. It is held for one pass over the candidates and never across
 //! an await; with equal weights [`RoundRobin`](super::RoundRobin) is used instead.
 
+use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 
-use super::{Balancer, Candidates};
+use super::{Ask, Balancer, Candidates};
 
 /// Running weights, by position.
 #[derive(Debug)]
 pub struct Weighted {
+    identities: Vec<u64>,
+    /// All described weights together: how far ahead anybody may begin.
+    total: i64,
     running: Mutex<Vec<i64>>,
 }
 
 impl Weighted {
-    /// For this many candidates.
-    pub fn new(len: usize) -> Self {
-        Self { running: Mutex::new(vec![0; len]) }
+    /// For candidates of these identities and weights.
+    pub fn new(members: &[(u64, u32)]) -> Self {
+        let identities = members.iter().map(|(id, _)| *id).collect();
+        let total = members.iter().map(|(_, weight)| i64::from(*weight)).sum();
+        Self { identities, total, running: Mutex::new(vec![0; members.len()]) }
     }
 }
 
 impl Balancer for Weighted {
-    fn next(&self, candidates: &dyn Candidates) -> Option<usize> {
+    fn next(&self, candidates: &dyn Candidates, _: Ask) -> Option<usize> {
         // A poisoned lock still holds numbers; any numbers are good enough to go on with.
         let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
         debug_assert_eq!(running.len(), candidates.len(), "a balancer is made for one set of candidates");
@@ -52,6 +58,27 @@ impl Balancer for Weighted {
         }
         Some(index)
     }
+
+    fn name(&self) -> &'static str {
+        "weighted round robin"
+    }
+
+    fn turns(&self) -> Vec<(u64, i64)> {
+        let running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        self.identities.iter().copied().zip(running.iter().copied()).collect()
+    }
+
+    /// Whoever stays keeps what it has, but no more than one round of the new weights: with weights a hundred times
+    /// smaller it would go a hundred times in a row. Who is new begins in the middle of the others.
+    fn adopt(&self, earlier: &dyn Balancer) {
+        let turns: HashMap<u64, i64> = earlier.turns().into_iter().collect();
+        let limit = |ahead: &i64| (*ahead).clamp(-self.total, self.total);
+        let known: Vec<Option<i64>> = self.identities.iter().map(|id| turns.get(id).map(limit)).collect();
+        let count = i64::try_from(known.iter().flatten().count()).unwrap_or(i64::MAX);
+        let middle = known.iter().flatten().sum::<i64>() / count.max(1);
+        let begin = known.iter().map(|ahead| ahead.unwrap_or(middle));
+        *self.running.lock().unwrap_or_else(PoisonError::into_inner) = begin.collect();
+    }
 }
 
 #[cfg(test)]
@@ -59,45 +86,62 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::lb::tests::{Fixed, cases};
 
-    struct Fixed<'a>(&'a [u32], &'a [bool]);
+    fn of(weights: &[u32]) -> Weighted {
+        Weighted::new(&(0_u64..).zip(weights.iter().copied()).collect::<Vec<_>>())
+    }
 
-    impl Candidates for Fixed<'_> {
-        fn len(&self) -> usize {
-            self.0.len()
-        }
-        fn weight(&self, index: usize) -> u32 {
-            self.0[index]
-        }
-        fn is_usable(&self, index: usize) -> bool {
-            self.1[index]
-        }
+    fn picks(balancer: &Weighted, weights: &[u32], count: usize) -> Vec<usize> {
+        (0..count).filter_map(|_| balancer.next(&Fixed::new(weights), Ask::default())).collect()
     }
 
     #[test]
     fn turns_are_interleaved() {
-        let balancer = Weighted::new(3);
-        let picks: Vec<_> = (0..7).filter_map(|_| balancer.next(&Fixed(&[5, 1, 1], &[true; 3]))).collect();
-        assert_eq!(picks, [0, 0, 1, 0, 2, 0, 0]);
+        assert_eq!(picks(&of(&[5, 1, 1]), &[5, 1, 1], 7), [0, 0, 1, 0, 2, 0, 0]);
+    }
+
+    #[test]
+    fn a_changed_set_goes_on_where_the_old_one_stood() {
+        let earlier = of(&[5, 1, 1]);
+        picks(&earlier, &[5, 1, 1], 2);
+        let later = Weighted::new(&[(9, 1), (2, 1), (1, 1), (0, 5)]);
+        later.adopt(&earlier);
+        // 0 just had two turns and waits for one though it is the heaviest now; the new one, 9, is last of the light.
+        assert_eq!(picks(&later, &[1, 1, 1, 5], 5), [1, 3, 2, 3, 0]);
+    }
+
+    #[test]
+    fn much_smaller_weights_do_not_cause_a_burst() {
+        let earlier = of(&[900, 1000]);
+        picks(&earlier, &[900, 1000], 1);
+        let later = of(&[1, 1]);
+        later.adopt(&earlier);
+        let picks = picks(&later, &[1, 1], 10);
+        let first = picks.iter().filter(|index| **index == 0).count();
+        assert!((4..=7).contains(&first), "{picks:?}");
     }
 
     proptest! {
+        #![proptest_config(cases())]
+
         #[test]
         fn every_round_gives_exact_shares(
             members in proptest::collection::vec((0_u32..20, any::<bool>()), 1..8),
             rounds in 1_usize..4,
         ) {
             let (weights, usable): (Vec<u32>, Vec<bool>) = members.into_iter().unzip();
-            let balancer = Weighted::new(weights.len());
+            let balancer = of(&weights);
+            let fixed = Fixed::new(&weights).usable(&usable);
             let share = |index: usize| if usable[index] { weights[index] as usize } else { 0 };
             let round: usize = (0..weights.len()).map(share).sum();
             let mut counts = vec![0_usize; weights.len()];
             for _ in 0..round * rounds {
-                let index = balancer.next(&Fixed(&weights, &usable)).expect("somebody has weight");
+                let index = balancer.next(&fixed, Ask::default()).expect("somebody has weight");
                 counts[index] += 1;
             }
             if round == 0 {
-                prop_assert_eq!(balancer.next(&Fixed(&weights, &usable)), None);
+                prop_assert_eq!(balancer.next(&fixed, Ask::default()), None);
             }
             for (index, count) in counts.iter().enumerate() {
                 prop_assert_eq!(*count, share(index) * rounds);
@@ -109,12 +153,12 @@ mod tests {
             weights in proptest::collection::vec(1_u32..20, 2..6),
             turns in 1_usize..200,
         ) {
-            let balancer = Weighted::new(weights.len());
-            let usable = vec![true; weights.len()];
+            let balancer = of(&weights);
+            let fixed = Fixed::new(&weights);
             let total: u32 = weights.iter().sum();
             let mut counts = vec![0_i64; weights.len()];
             for turn in 1..=turns {
-                let index = balancer.next(&Fixed(&weights, &usable)).expect("somebody has weight");
+                let index = balancer.next(&fixed, Ask::default()).expect("somebody has weight");
                 counts[index] += 1;
                 for (index, count) in counts.iter().enumerate() {
                     // |count - turn * weight / total| < number of candidates, without fractions.

@@ -1,5 +1,8 @@
 //! One line for each request, written by a thread of its own.
 //!
+//! Two forms: JSON with all that is known, and the "combined" format that Apache and nginx made common, for tools
+//! that read nothing else.
+//!
 //! Workers put lines into a bounded queue and never wait: when the sink is blocked (a full disk, a slow
 //! terminal) lines are dropped and counted, and traffic goes on.
 
@@ -41,16 +44,76 @@ pub struct Entry<'a> {
     #[serde(skip_serializing_if = "str::is_empty")]
     pub backend: &'a str,
     /// Tries after the first.
-    pub retries: usize,
+    pub retries: u32,
     /// Body bytes sent to the client.
     pub bytes: u64,
     /// Milliseconds from head in to last byte out.
     pub duration_ms: f64,
     /// The id sent on as `X-Request-Id`.
     pub request_id: &'a str,
-    /// W3C trace id, if the client sent one.
+    /// W3C trace id: the client's, or that of the trace that began here.
     #[serde(skip_serializing_if = "str::is_empty")]
     pub trace_id: &'a str,
+    /// What only the combined form shows.
+    #[serde(skip)]
+    pub extra: Extra<'a>,
+}
+
+/// What only the combined form shows.
+#[derive(Debug, Default)]
+pub struct Extra<'a> {
+    /// Path and query as in the request line.
+    pub target: &'a str,
+    /// `HTTP/1.1`
+    pub version: &'a str,
+    /// `Referer`
+    pub referer: &'a [u8],
+    /// `User-Agent`
+    pub user_agent: &'a [u8],
+    /// `10/Oct/2000:13:55:36 +0000`
+    pub time: String,
+}
+
+/// How a line is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LineForm {
+    /// One object.
+    Json,
+    /// `client - - [time] "request line" status bytes "referer" "user agent"`
+    Combined,
+}
+
+impl Entry<'_> {
+    fn to_combined(&self) -> Vec<u8> {
+        let mut line = Vec::with_capacity(256);
+        // Writing into a Vec cannot fail.
+        let _ = write!(line, "{} - - [{}] \"", self.client, self.extra.time);
+        for part in [self.method, " ", self.extra.target, " ", self.extra.version] {
+            push_escaped(&mut line, part.as_bytes());
+        }
+        let _ = write!(line, "\" {} {} \"", self.status, self.bytes);
+        push_escaped(&mut line, or_dash(self.extra.referer));
+        line.extend_from_slice(b"\" \"");
+        push_escaped(&mut line, or_dash(self.extra.user_agent));
+        line.push(b'"');
+        line
+    }
+}
+
+fn or_dash(text: &[u8]) -> &[u8] {
+    if text.is_empty() { b"-" } else { text }
+}
+
+/// Quotes, backslashes and what is no printable ASCII as `\xHH`: no client can end a field or begin a line.
+fn push_escaped(line: &mut Vec<u8>, text: &[u8]) {
+    for &byte in text {
+        match byte {
+            b'"' | b'\\' | 0..=0x1f | 0x7f.. => {
+                let _ = write!(line, "\\x{byte:02X}");
+            }
+            _ => line.push(byte),
+        }
+    }
 }
 
 /// Where workers put their lines.
@@ -72,8 +135,11 @@ impl AccessLog {
     }
 
     /// Queues a line, or drops it if the queue is full.
-    pub fn log(&self, entry: &Entry<'_>) {
-        let Ok(mut line) = serde_json::to_vec(entry) else { return };
+    pub fn log(&self, entry: &Entry<'_>, form: LineForm) {
+        let mut line = match form {
+            LineForm::Json => serde_json::to_vec(entry).unwrap_or_default(),
+            LineForm::Combined => entry.to_combined(),
+        };
         line.push(b'\n');
         if self.lines.try_send(line).is_err() {
             self.dropped.inc();
@@ -131,6 +197,13 @@ mod tests {
             duration_ms: 0.5,
             request_id: "1",
             trace_id: "",
+            extra: Extra {
+                target: "/a?\"\n\u{e9}",
+                version: "HTTP/1.1",
+                user_agent: b"curl\\8",
+                time: "23/Nov/2026:07:00:00 +0000".to_owned(),
+                ..Extra::default()
+            },
         }
     }
 
@@ -140,12 +213,20 @@ mod tests {
         let (unblock, wait) = channel();
         let (log, writer) = AccessLog::start(Box::new(Blocked(wait)), dropped.clone()).expect("a thread");
         for _ in 0..QUEUE_LINES + 5000 {
-            log.log(&entry());
+            log.log(&entry(), LineForm::Json);
         }
         assert!(dropped.get() > 0);
         drop(unblock);
         drop(log);
         writer.join().expect("the writer ends");
+    }
+
+    #[test]
+    fn a_combined_line_cannot_be_forged() {
+        let line = String::from_utf8(entry().to_combined()).expect("ASCII");
+        let wanted =
+            r#"127.0.0.1 - - [23/Nov/2026:07:00:00 +0000] "GET /a?\x22\x0A\xC3\xA9 HTTP/1.1" 200 0 "-" "curl\x5C8""#;
+        assert_eq!(line, wanted);
     }
 
     #[test]

@@ -6,6 +6,8 @@
 //! | `gateway_request_duration_seconds` | histogram | service | head read to last byte out |
 //! | `gateway_backend_healthy` | gauge | backend | 1 healthy or unknown, 0 unhealthy |
 //! | `gateway_active_connections` | gauge | backend | exchanges running there |
+//! | `gateway_circuit_state` | gauge | backend | its breaker: 0 closed, 1 half-open, 2 open |
+//! | `gateway_rate_limited_total` | counter | client | requests over a rate limit: the busiest addresses, and `other` |
 //! | `sluice_refusals_total` | counter | reason | answers of our own |
 //! | `sluice_retries_total` | counter | | tries after the first |
 //! | `sluice_client_connections` | gauge | | open client connections |
@@ -13,7 +15,7 @@
 //! | `sluice_snapshot_number` | gauge | | grows with each change that is in effect |
 //! | `sluice_access_log_dropped_total` | counter | | lines lost since the sink was too slow |
 //!
-//! The first four keep the names and labels of the gateway that Sluice descends from. Label values come from
+//! The first six keep the names and labels of the gateway that Sluice descends from. Label values come from
 //! closed sets: services and backends from the configuration, methods from a list, never a path or a client.
 //!
 //! Requests are counted in cells that belong to one worker and one service ([`ServiceMetrics`]), so that
@@ -28,6 +30,7 @@ use prometheus::{IntCounter, IntCounterVec, IntGauge, Opts, Registry, TextEncode
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
+use super::limited::Limited;
 use service::BUCKETS;
 pub use service::ServiceMetrics;
 
@@ -40,6 +43,8 @@ pub struct Metrics {
     registry: Registry,
     services: Arc<Services>,
     backends: Backends,
+    /// `gateway_rate_limited_total`
+    pub limited: Limited,
     /// `sluice_refusals_total`
     pub refusals: IntCounterVec,
     /// `sluice_retries_total`
@@ -65,9 +70,12 @@ impl Metrics {
         let backends = Backends::new()?;
         registry.register(Box::new(ServicesCollector(Arc::clone(&services))))?;
         registry.register(Box::new(backends.clone()))?;
+        let limited = Limited::default();
+        registry.register(Box::new(LimitedCollector::new(limited.clone())?))?;
         let metrics = Self {
             services,
             backends,
+            limited: limited.clone(),
             refusals: IntCounterVec::new(Opts::new("sluice_refusals_total", "Answers of our own."), &["reason"])?,
             retries: IntCounter::new("sluice_retries_total", "Tries after the first.")?,
             client_connections: IntGauge::new("sluice_client_connections", "Open client connections.")?,
@@ -119,6 +127,8 @@ pub struct Backend {
     pub in_flight: usize,
     /// Healthy or unknown.
     pub is_healthy: bool,
+    /// Of its breaker: 0 closed, 1 half-open, 2 open.
+    pub circuit: u8,
 }
 
 /// The services that somebody counts into.
@@ -211,6 +221,7 @@ struct Backends {
     source: Arc<Mutex<Option<BackendSource>>>,
     healthy: Desc,
     active: Desc,
+    circuit: Desc,
 }
 
 impl std::fmt::Debug for Backends {
@@ -233,6 +244,12 @@ impl Backends {
             active: Desc::new(
                 "gateway_active_connections".into(),
                 "Exchanges running at the backend.".into(),
+                backend.clone(),
+                Default::default(),
+            )?,
+            circuit: Desc::new(
+                "gateway_circuit_state".into(),
+                "Breaker of the backend: 0 closed, 1 half-open, 2 open.".into(),
                 backend,
                 Default::default(),
             )?,
@@ -242,7 +259,7 @@ impl Backends {
 
 impl Collector for Backends {
     fn desc(&self) -> Vec<&Desc> {
-        vec![&self.healthy, &self.active]
+        vec![&self.healthy, &self.active, &self.circuit]
     }
 
     fn collect(&self) -> Vec<proto::MetricFamily> {
@@ -252,11 +269,12 @@ impl Collector for Backends {
         };
         // Two upstreams may name one server by URL: one series, the exchanges of both.
         backends.sort();
-        let mut by_label: BTreeMap<String, (usize, bool)> = BTreeMap::new();
+        let mut by_label: BTreeMap<String, (usize, bool, u8)> = BTreeMap::new();
         for backend in backends {
-            let entry = by_label.entry(backend.label).or_insert((0, true));
+            let entry = by_label.entry(backend.label).or_insert((0, true, 0));
             entry.0 += backend.in_flight;
             entry.1 &= backend.is_healthy;
+            entry.2 = entry.2.max(backend.circuit);
         }
         let gauge = |label: &str, value: f64| {
             let mut gauge = proto::Gauge::default();
@@ -265,12 +283,46 @@ impl Collector for Backends {
             metric.set_gauge(gauge);
             metric
         };
-        let healthy = by_label.iter().map(|(label, (_, healthy))| gauge(label, f64::from(u8::from(*healthy))));
-        let active = by_label.iter().map(|(label, (in_flight, _))| gauge(label, *in_flight as f64));
+        let healthy = by_label.iter().map(|(label, (_, healthy, _))| gauge(label, f64::from(u8::from(*healthy))));
+        let active = by_label.iter().map(|(label, (in_flight, ..))| gauge(label, *in_flight as f64));
+        let circuit = by_label.iter().map(|(label, (.., circuit))| gauge(label, f64::from(*circuit)));
         vec![
             family(&self.healthy, proto::MetricType::GAUGE, healthy.collect()),
             family(&self.active, proto::MetricType::GAUGE, active.collect()),
+            family(&self.circuit, proto::MetricType::GAUGE, circuit.collect()),
         ]
+    }
+}
+
+/// The registry's handle on who met limits.
+struct LimitedCollector {
+    limited: Limited,
+    desc: Desc,
+}
+
+impl LimitedCollector {
+    fn new(limited: Limited) -> Result<Self, prometheus::Error> {
+        let (name, help) = ("gateway_rate_limited_total", "Requests over a rate limit.");
+        let desc = Desc::new(name.into(), help.into(), vec!["client".to_owned()], Default::default())?;
+        Ok(Self { limited, desc })
+    }
+}
+
+impl Collector for LimitedCollector {
+    fn desc(&self) -> Vec<&Desc> {
+        vec![&self.desc]
+    }
+
+    fn collect(&self) -> Vec<proto::MetricFamily> {
+        let counter = |(label, count): (String, u64)| {
+            let mut counter = proto::Counter::default();
+            counter.set_value(count as f64);
+            let mut metric = labelled(&[("client", &label)]);
+            metric.set_counter(counter);
+            metric
+        };
+        let counters = self.limited.counts().into_iter().map(counter).collect();
+        vec![family(&self.desc, proto::MetricType::COUNTER, counters)]
     }
 }
 
@@ -326,7 +378,7 @@ mod tests {
         service.record(1, &Method::GET, 200, Duration::from_millis(700));
         service.record(1, &Method::from_bytes(b"BREW").expect("a token"), 418, Duration::ZERO);
         metrics.watch_backends(Box::new(|| {
-            vec![Backend { label: "localhost:8081".into(), in_flight: 2, is_healthy: true }]
+            vec![Backend { label: "localhost:8081".into(), in_flight: 2, is_healthy: true, circuit: 1 }]
         }));
         let text = metrics.encode().expect("families are consistent");
         for line in [
@@ -337,9 +389,18 @@ mod tests {
             r#"gateway_request_duration_seconds_count{service="/api/users"} 3"#,
             r#"gateway_backend_healthy{backend="localhost:8081"} 1"#,
             r#"gateway_active_connections{backend="localhost:8081"} 2"#,
+            r#"gateway_circuit_state{backend="localhost:8081"} 1"#,
         ] {
             assert!(text.lines().any(|found| found == line), "{line}\nnot in\n{text}");
         }
+    }
+
+    #[test]
+    fn who_met_limits_is_told() {
+        let metrics = Metrics::new(1).expect("names are unique");
+        metrics.limited.count(std::net::Ipv4Addr::LOCALHOST.into(), None);
+        let text = metrics.encode().expect("families are consistent");
+        assert!(text.contains(r#"gateway_rate_limited_total{client="127.0.0.1"} 1"#), "{text}");
     }
 
     #[test]

@@ -3,7 +3,10 @@
 use std::cell::Cell;
 use std::hash::{BuildHasher, Hasher, RandomState};
 
-use http::HeaderValue;
+use http::{HeaderMap, HeaderName, HeaderValue};
+
+/// `traceparent`
+pub static TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 
 /// Longest request id taken from a client.
 const MAX_REQUEST_ID_BYTES: usize = 128;
@@ -24,11 +27,25 @@ impl Default for Ids {
 impl Ids {
     /// A new one.
     pub fn request_id(&self) -> RequestId {
-        RequestId::Made(u128::from(self.next()) << 64 | u128::from(self.next()))
+        RequestId::Made(self.wide_number())
     }
 
-    /// splitmix64 (Steele, Lea, Flood 2014): every state once, well spread.
-    fn next(&self) -> u64 {
+    /// A new trace. That of a request with an id of ours has the same number, so that one word finds both.
+    pub fn trace(&self, request_id: &RequestId) -> Trace {
+        let trace = match request_id {
+            RequestId::Made(number) => *number,
+            RequestId::Given(_) => self.wide_number(),
+        };
+        // Zero is no trace and no span.
+        Trace::Made(trace.max(1), self.number().max(1))
+    }
+
+    fn wide_number(&self) -> u128 {
+        u128::from(self.number()) << 64 | u128::from(self.number())
+    }
+
+    /// A number that cannot be guessed easily, for choices: splitmix64 (Steele, Lea, Flood 2014): every state once, well spread.
+    pub fn number(&self) -> u64 {
         let state = self.state.get().wrapping_add(0x9e37_79b9_7f4a_7c15);
         self.state.set(state);
         let mixed = (state ^ (state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -49,16 +66,56 @@ pub enum RequestId {
 impl RequestId {
     /// As it is sent and logged: ours as 32 hexadecimal digits.
     pub fn text<'b>(&'b self, buffer: &'b mut [u8; 32]) -> &'b [u8] {
-        const DIGITS: &[u8; 16] = b"0123456789abcdef";
         match self {
             Self::Given(value) => value.as_bytes(),
             Self::Made(number) => {
-                for (pair, byte) in buffer.chunks_exact_mut(2).zip(number.to_be_bytes()) {
-                    pair.copy_from_slice(&[DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]]);
-                }
+                write_hex(&number.to_be_bytes(), buffer);
                 buffer
             }
         }
+    }
+}
+
+/// The trace that a request belongs to (W3C Trace Context).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Trace {
+    /// The client's: its `traceparent` is sent on as it came.
+    Given(HeaderValue),
+    /// Ours, as the client sent none that is valid: a trace of this number begins here, in a span of that number.
+    Made(u128, u64),
+}
+
+impl Trace {
+    /// The client's, if it sent one and it is well formed; two are none (Trace Context, 3.2.2).
+    pub fn of(headers: &HeaderMap) -> Option<Self> {
+        let mut values = headers.get_all(&TRACEPARENT).iter();
+        let value = values.next()?;
+        (trace_id(value).is_some() && values.next().is_none()).then(|| Self::Given(value.clone()))
+    }
+
+    /// The value of `traceparent` of a trace of ours, not sampled by anybody so far; none for the client's.
+    pub fn written(&self) -> Option<[u8; 55]> {
+        let Self::Made(trace, span) = self else { return None };
+        let mut value = *b"00-00000000000000000000000000000000-0000000000000000-00";
+        let (head, tail) = value.split_at_mut(36);
+        write_hex(&trace.to_be_bytes(), head.get_mut(3..35)?);
+        write_hex(&span.to_be_bytes(), tail.get_mut(..16)?);
+        Some(value)
+    }
+
+    /// For the log.
+    pub fn id(&self) -> String {
+        match self {
+            Self::Given(value) => trace_id(value).unwrap_or_default().to_owned(),
+            Self::Made(trace, _) => format!("{trace:032x}"),
+        }
+    }
+}
+
+fn write_hex(bytes: &[u8], out: &mut [u8]) {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    for (pair, byte) in out.chunks_exact_mut(2).zip(bytes) {
+        pair.copy_from_slice(&[DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]]);
     }
 }
 
@@ -101,6 +158,22 @@ mod tests {
         let text = HeaderValue::from_bytes(first.text(&mut [0; 32])).expect("a value");
         assert!(is_request_id(&text) && text.len() == 32);
         assert_eq!(RequestId::Made(0xab).text(&mut [0; 32]), b"000000000000000000000000000000ab");
+    }
+
+    #[test]
+    fn a_trace_of_ours_is_well_formed_and_has_the_number_of_the_request() {
+        let ids = Ids::default();
+        let id = ids.request_id();
+        let trace = ids.trace(&id);
+        let value = trace.written().expect("it is ours");
+        let value = HeaderValue::from_bytes(&value).expect("a value");
+        assert_eq!(trace_id(&value), Some(trace.id().as_str()));
+        assert_eq!(id.text(&mut [0; 32]), trace.id().as_bytes());
+        let mut headers = HeaderMap::new();
+        headers.append(&TRACEPARENT, value.clone());
+        assert_eq!(Trace::of(&headers), Some(Trace::Given(value.clone())));
+        headers.append(&TRACEPARENT, value);
+        assert_eq!(Trace::of(&headers), None, "two are none");
     }
 
     #[test]

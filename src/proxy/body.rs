@@ -2,51 +2,84 @@
 
 use std::pin::Pin;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use http::Response;
+use http::header::{CONNECTION, CONTENT_TYPE, UPGRADE};
+use http::{HeaderMap, HeaderValue, Response, StatusCode};
 use http_body::{Body, Frame, SizeHint};
 
-use crate::config::UpstreamSettings;
-use crate::upstream::http1::{ResponseHead, Transfer, TransferError};
+use crate::snapshot::ToUpstream;
+use crate::upstream::http1::{Replay, ResponseHead, Transfer, TransferError};
 
 use super::Proxy;
 use super::clock::Clock;
 use super::exchange::Exchange;
 use super::hop;
+use super::tunnel::Upgraded;
 
 /// A server's answer whose head has arrived.
 #[derive(Debug)]
 pub struct Answer<B> {
     pub(super) head: ResponseHead,
-    pub(super) transfer: Box<Transfer<B>>,
+    pub(super) transfer: Box<Transfer<Replay<B>>>,
     pub(super) clock: Clock,
-    pub(super) settings: UpstreamSettings,
+    pub(super) to: Arc<ToUpstream>,
 }
 
 impl<B> Answer<B> {
     /// The response for the client; the exchange settles with its last byte.
-    pub fn into_response(self, proxy: &Rc<Proxy>, mut exchange: Box<Exchange>) -> Response<ProxyBody<B>> {
-        exchange.status = self.head.status;
-        exchange.reason = "";
-        let mut streaming = Streaming {
-            transfer: Some(self.transfer),
-            clock: self.clock,
-            settings: self.settings,
-            proxy: Rc::clone(proxy),
-            exchange,
+    pub fn into_response(mut self, proxy: &Rc<Proxy>, mut exchange: Box<Exchange>) -> Response<ProxyBody<B>> {
+        exchange.record.status = self.head.status;
+        exchange.record.reason = "";
+        let (status, mut headers) = (self.head.status, std::mem::take(&mut self.head.headers));
+        let protocol = (status == StatusCode::SWITCHING_PROTOCOLS).then(|| headers.get(UPGRADE).cloned()).flatten();
+        hop::strip_response(&mut headers);
+        exchange.finish_headers(&mut headers, Some(&self.to.answer_edits));
+        let body = match protocol {
+            Some(protocol) => {
+                headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
+                headers.insert(UPGRADE, protocol);
+                self.into_tunnel(exchange)
+            }
+            None => self.into_stream(proxy, exchange, &headers),
         };
-        streaming.release_if_done();
-        let mut response = Response::new(ProxyBody { kind: Kind::Streaming(Box::new(streaming)) });
-        *response.status_mut() = self.head.status;
-        *response.headers_mut() = self.head.headers;
-        hop::strip_response(response.headers_mut());
+        let mut response = Response::new(body);
+        *response.status_mut() = status;
+        *response.headers_mut() = headers;
         response
+    }
+
+    /// Both sides have left HTTP.
+    fn into_tunnel(self, exchange: Box<Exchange>) -> ProxyBody<B> {
+        let idle = exchange.record.timeouts().stream_idle;
+        match self.transfer.into_upgraded() {
+            Some(server) => ProxyBody::upgraded(Upgraded { server, idle }, exchange),
+            // A transfer that has a head with 101 can be upgraded; without a server the client's side just ends.
+            None => ProxyBody::fixed(Bytes::new(), exchange),
+        }
+    }
+
+    fn into_stream(mut self, proxy: &Rc<Proxy>, exchange: Box<Exchange>, headers: &HeaderMap) -> ProxyBody<B> {
+        if is_event_stream(headers) {
+            self.clock.set_idle(exchange.record.timeouts().stream_idle);
+        }
+        let mut streaming =
+            Streaming { transfer: Some(self.transfer), clock: self.clock, proxy: Rc::clone(proxy), exchange };
+        streaming.release_if_done();
+        ProxyBody { kind: Kind::Streaming(Box::new(streaming)) }
     }
 }
 
-/// What hyper sends to the client.
+/// Server-sent events: quiet for as long as nothing happens.
+fn is_event_stream(headers: &HeaderMap) -> bool {
+    const KIND: &[u8] = b"text/event-stream";
+    let kind = headers.get(CONTENT_TYPE).map(HeaderValue::as_bytes);
+    kind.and_then(|kind| kind.get(..KIND.len())).is_some_and(|kind| kind.eq_ignore_ascii_case(KIND))
+}
+
+/// What is sent to the client.
 #[derive(Debug)]
 pub struct ProxyBody<B> {
     kind: Kind<B>,
@@ -58,14 +91,15 @@ enum Kind<B> {
     Fixed(Bytes, Box<Exchange>),
     /// A server's.
     Streaming(Box<Streaming<B>>),
+    /// None: the connection now belongs to what was agreed on. None once it was taken.
+    Upgraded(Option<Upgraded>, Box<Exchange>),
 }
 
 #[derive(Debug)]
 struct Streaming<B> {
     /// None once the connection was given back.
-    transfer: Option<Box<Transfer<B>>>,
+    transfer: Option<Box<Transfer<Replay<B>>>>,
     clock: Clock,
-    settings: UpstreamSettings,
     proxy: Rc<Proxy>,
     exchange: Box<Exchange>,
 }
@@ -77,8 +111,26 @@ pub struct BrokenOff(&'static str);
 
 impl<B> ProxyBody<B> {
     /// A text of ours.
-    pub fn fixed(text: String, exchange: Box<Exchange>) -> Self {
-        Self { kind: Kind::Fixed(text.into(), exchange) }
+    pub fn fixed(body: Bytes, exchange: Box<Exchange>) -> Self {
+        Self { kind: Kind::Fixed(body, exchange) }
+    }
+
+    /// Nothing, after which bytes pass both ways. The exchange settles when this is dropped, so it is kept while
+    /// they do.
+    pub fn upgraded(server: Upgraded, exchange: Box<Exchange>) -> Self {
+        Self { kind: Kind::Upgraded(Some(server), exchange) }
+    }
+
+    /// The server's side of an upgraded connection, once.
+    pub fn take_upgraded(&mut self) -> Option<Upgraded> {
+        if let Kind::Upgraded(server, _) = &mut self.kind { server.take() } else { None }
+    }
+
+    /// Adds what an upgraded connection carried to the client, for the log.
+    pub fn count(&mut self, bytes: u64) {
+        if let Kind::Upgraded(_, exchange) = &mut self.kind {
+            exchange.record.bytes += bytes;
+        }
     }
 }
 
@@ -89,14 +141,22 @@ impl<B> Streaming<B> {
             return;
         }
         let Some(connection) = self.transfer.take().and_then(|transfer| transfer.into_connection()) else { return };
-        if let Some(load) = &self.exchange.load {
-            let now = self.proxy.deadlines.now();
-            self.proxy.pool.put(load.endpoint(), connection, &self.settings, now);
+        if let Some(permit) = &self.exchange.record.permit {
+            let set = permit.upstream().current();
+            self.proxy.pool.put(permit.endpoint(), connection, &set.settings().pool, self.proxy.deadlines.now());
         }
     }
 
+    /// The endpoint is told that it failed.
+    fn servers_fault(&self, reason: &'static str) -> &'static str {
+        if let Some(permit) = &self.exchange.record.permit {
+            permit.broke_off(self.clock.now());
+        }
+        reason
+    }
+
     fn break_off(&mut self, reason: &'static str) -> BrokenOff {
-        self.exchange.reason = reason;
+        self.exchange.record.reason = reason;
         self.transfer = None;
         BrokenOff(reason)
     }
@@ -110,15 +170,15 @@ impl<B: Body<Data = Bytes> + Unpin> Streaming<B> {
         let Some(transfer) = &mut self.transfer else { return Poll::Ready(None) };
         match transfer.poll_body(cx) {
             Poll::Ready(Some(Ok(frame))) => {
-                self.exchange.bytes += frame.data_ref().map_or(0, |data| data.len() as u64);
+                self.exchange.record.bytes += frame.data_ref().map_or(0, |data| data.len() as u64);
                 self.release_if_done();
                 Poll::Ready(Some(Ok(frame)))
             }
             Poll::Ready(Some(Err(error))) => {
                 let reason = match error {
-                    TransferError::Client => "client_body",
-                    TransferError::NoAnswer | TransferError::Cut => "answer_cut",
-                    TransferError::Response(_) => "bad_answer",
+                    TransferError::Client => self.exchange.record.client_fault().reason(),
+                    TransferError::NoAnswer | TransferError::Cut => self.servers_fault("answer_cut"),
+                    TransferError::Response(_) => self.servers_fault("bad_answer"),
                 };
                 Poll::Ready(Some(Err(self.break_off(reason))))
             }
@@ -141,9 +201,10 @@ impl<B: Body<Data = Bytes> + Unpin> Body for ProxyBody<B> {
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BrokenOff>>> {
         match &mut self.get_mut().kind {
             Kind::Streaming(streaming) => streaming.poll_frame(cx),
+            Kind::Upgraded(..) => Poll::Ready(None),
             Kind::Fixed(text, _) if text.is_empty() => Poll::Ready(None),
             Kind::Fixed(text, exchange) => {
-                exchange.bytes += text.len() as u64;
+                exchange.record.bytes += text.len() as u64;
                 Poll::Ready(Some(Ok(Frame::data(std::mem::take(text)))))
             }
         }
@@ -151,13 +212,15 @@ impl<B: Body<Data = Bytes> + Unpin> Body for ProxyBody<B> {
 
     fn is_end_stream(&self) -> bool {
         match &self.kind {
+            Kind::Upgraded(..) => true,
             Kind::Fixed(text, _) => text.is_empty(),
-            Kind::Streaming(streaming) => streaming.transfer.is_none() && streaming.exchange.reason.is_empty(),
+            Kind::Streaming(streaming) => streaming.transfer.is_none() && streaming.exchange.record.reason.is_empty(),
         }
     }
 
     fn size_hint(&self) -> SizeHint {
         match &self.kind {
+            Kind::Upgraded(..) => SizeHint::with_exact(0),
             Kind::Fixed(text, _) => SizeHint::with_exact(text.len() as u64),
             Kind::Streaming(streaming) if streaming.transfer.is_none() => SizeHint::with_exact(0),
             Kind::Streaming(streaming) => match streaming.transfer.as_ref().and_then(|transfer| transfer.length_left())

@@ -1,4 +1,4 @@
-//! How long an exchange may take: no byte for a while, and altogether.
+//! How long an exchange may take: no byte for a while, one try, and altogether.
 
 use std::rc::Rc;
 use std::task::Poll;
@@ -17,6 +17,8 @@ pub struct Clock {
     idle: Duration,
     /// When the whole exchange must be over.
     ends: Option<Instant>,
+    /// When the running try must have an answer.
+    try_ends: Option<Instant>,
     /// Bytes that had passed when something last moved, and when that was.
     moved: (u64, Instant),
 }
@@ -26,6 +28,8 @@ pub struct Clock {
 pub enum TimeUp {
     /// No byte either way.
     Idle,
+    /// The running try.
+    Try,
     /// The whole exchange.
     Request,
 }
@@ -38,13 +42,36 @@ impl Clock {
             ticks: Rc::clone(proxy.deadlines()),
             idle: timeouts.idle,
             ends: (!timeouts.request.is_zero()).then(|| started + timeouts.request),
+            try_ends: None,
             moved: (0, proxy.deadlines().now()),
         }
+    }
+
+    /// A try begins now; zero: it has no bound of its own.
+    pub fn begin_try(&mut self, within: Duration) {
+        self.try_ends = (!within.is_zero()).then(|| Instant::now() + within);
+        self.moved = (0, self.ticks.now());
+    }
+
+    /// The try has an answer.
+    pub fn end_try(&mut self) {
+        self.try_ends = None;
+    }
+
+    /// From now on this long without a byte is too long.
+    pub fn set_idle(&mut self, idle: Duration) {
+        self.idle = idle;
     }
 
     /// What is left of the whole exchange; none if it has no bound.
     pub fn left(&self) -> Option<Duration> {
         self.ends.map(|ends| ends.saturating_duration_since(self.ticks.now()))
+    }
+
+    /// The same of the running try, whichever ends first.
+    pub fn left_of_try(&self) -> Option<Duration> {
+        let ends = [self.ends, self.try_ends].into_iter().flatten().min();
+        ends.map(|ends| ends.saturating_duration_since(self.ticks.now()))
     }
 
     /// The time, to a tick.
@@ -63,12 +90,10 @@ impl Clock {
             self.moved = (progress, self.ticks.now());
         }
         let idle_ends = (!self.idle.is_zero()).then(|| self.moved.1 + self.idle + TICK);
-        let (at, which) = match (idle_ends, self.ends) {
-            (Some(idle), Some(ends)) if ends <= idle => (ends, TimeUp::Request),
-            (Some(idle), _) => (idle, TimeUp::Idle),
-            (None, Some(ends)) => (ends, TimeUp::Request),
-            (None, None) => return Poll::Pending,
-        };
+        let bounds = [(self.ends, TimeUp::Request), (self.try_ends, TimeUp::Try), (idle_ends, TimeUp::Idle)];
+        // Of equal ones the first: it says most.
+        let first = bounds.into_iter().filter_map(|(at, which)| Some((at?, which))).min_by_key(|(at, _)| *at);
+        let Some((at, which)) = first else { return Poll::Pending };
         self.deadline.poll(cx, at).map(|()| which)
     }
 }

@@ -1,26 +1,49 @@
-//! Sends a request to a server: picks, connects, tries again where that is safe, waits for the head.
+//! Sends a request to a server: picks, connects, tries again where that is allowed, waits for the head.
+//!
+//! What a try teaches about its endpoint is told to the permit at once: an answer with its status and time, a
+//! failure of the server, or nothing where the client or we ourselves were to blame. A reused connection that turns
+//! out to be dead teaches nothing either: the server closed it while our request was on its way.
 
-use std::borrow::Cow;
 use std::future::poll_fn;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Poll;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use http::header;
+use http::{HeaderValue, header};
 use http_body::Body;
 
+use crate::config::traffic::Traffic;
+use crate::lb::Ask;
+use crate::snapshot::ToUpstream;
 use crate::upstream::connect::connect;
-use crate::upstream::http1::encode::HeadWriter;
-use crate::upstream::http1::{Connection, ResponseHead, Transfer, TransferError, UploadFraming};
-use crate::upstream::{EndpointSet, LiveEndpoint};
+use crate::upstream::http1::framing::is_bound_to_connection;
+use crate::upstream::http1::{Connection, Replay, ResponseHead, Transfer, TransferError, UploadFraming};
+use crate::upstream::{LiveEndpoint, NoEndpoint, Outcome, Permit};
 
+use super::Proxy;
 use super::body::Answer;
 use super::clock::{Clock, TimeUp};
 use super::exchange::Exchange;
-use super::head::Checked;
-use super::refusal::Refusal;
-use super::{Proxy, Routed, hop, retry};
+use super::outgoing::Outgoing;
+use super::refusal::{Refusal, Refused};
+use super::retry::{self, Failure};
+
+/// A request that a server is to answer.
+#[derive(Debug)]
+pub struct Routed {
+    /// Where it goes.
+    pub to: Arc<ToUpstream>,
+    /// The head as it is sent.
+    pub head: Outgoing,
+    /// How its body is framed.
+    pub framing: UploadFraming,
+    /// What a consistent hash looks at, if the rule has one.
+    pub hash: Option<u64>,
+    /// The protocol it asks to change to, if that is let through.
+    pub upgrade: Option<HeaderValue>,
+}
 
 /// Sends the request on and waits for the head of the answer.
 ///
@@ -31,27 +54,26 @@ pub async fn forward<B>(
     exchange: &mut Exchange,
     routed: Routed,
     body: B,
-) -> Result<Answer<B>, Refusal>
+) -> Result<Answer<B>, Refused>
 where
     B: Body<Data = Bytes> + Unpin,
 {
-    let Routed { upstream, head, framing } = routed;
-    let set = upstream.current();
-    let timeouts = exchange.plan.as_ref().map(|plan| plan.rule.traffic.timeouts).unwrap_or_default();
-    let clock = Clock::new(proxy, &timeouts, exchange.started);
-    let mut attempt = Attempt { proxy, exchange, set: &set, clock, tried: Vec::new(), may_use_idle: true };
-    let mut body = Some(body);
+    let plan = exchange.record.plan.clone().ok_or(Refusal::NoRoute)?;
+    let traffic = &plan.rule.traffic;
+    let clock = Clock::new(proxy, &traffic.timeouts, exchange.record.started);
+    routed.to.upstream.budget.request(proxy.deadlines.now());
+    let held =
+        if retry::may_need_body(&traffic.retries, &exchange.parts.method) { traffic.retries.body_bytes } else { 0 };
+    let mut body = Some(Replay::new(body, usize::try_from(held).unwrap_or(usize::MAX)));
+    let mut attempt =
+        Attempt { proxy, exchange, routed: &routed, traffic, clock, tried: Vec::new(), may_use_idle: true };
     loop {
-        match attempt.run(&head, framing, body).await? {
+        match attempt.run(body).await? {
             Tried::Answered(head, transfer) => {
                 let Attempt { clock, .. } = attempt;
-                return Ok(Answer { head, transfer, clock, settings: set.settings().clone() });
+                return Ok(Answer { head, transfer, clock, to: routed.to });
             }
-            Tried::Again(untouched) => {
-                body = untouched;
-                attempt.exchange.retries += 1;
-                proxy.shared.metrics.retries.inc();
-            }
+            Tried::Again(from_its_start) => body = from_its_start,
         }
     }
 }
@@ -60,7 +82,8 @@ where
 struct Attempt<'a> {
     proxy: &'a Rc<Proxy>,
     exchange: &'a mut Exchange,
-    set: &'a EndpointSet,
+    routed: &'a Routed,
+    traffic: &'a Traffic,
     clock: Clock,
     tried: Vec<Arc<LiveEndpoint>>,
     /// Not after an idle connection turned out to be dead: its neighbours may be as well.
@@ -69,88 +92,278 @@ struct Attempt<'a> {
 
 /// How a try ended, if not with a refusal.
 enum Tried<B> {
-    Answered(ResponseHead, Box<Transfer<B>>),
-    /// Safe to try again, with the body that nothing was taken from.
-    Again(Option<B>),
+    Answered(ResponseHead, Box<Transfer<Replay<B>>>),
+    /// To be tried again, with the body from its start.
+    Again(Option<Replay<B>>),
+}
+
+/// Why there is no connection.
+enum NoConnection {
+    /// The endpoint is not there.
+    Failed,
+    /// We have nothing left to connect with.
+    Exhausted,
+    /// It has as many as it may have.
+    Full,
+    /// The time of the whole request is over.
+    TimeUp,
+}
+
+/// Why there is no head.
+enum NoHead {
+    Transfer(TransferError),
+    TimeUp(TimeUp),
 }
 
 impl Attempt<'_> {
-    async fn run<B>(&mut self, head: &Bytes, framing: UploadFraming, body: Option<B>) -> Result<Tried<B>, Refusal>
+    async fn run<B>(&mut self, body: Option<Replay<B>>) -> Result<Tried<B>, Refused>
     where
         B: Body<Data = Bytes> + Unpin,
     {
-        let endpoint = self.set.pick(&self.tried).ok_or(Refusal::NoEndpoints)?;
-        self.exchange.load = Some(endpoint.begin());
-        let is_last = self.exchange.retries >= retry::MAX_RETRIES;
+        let permit = self.permit().await?;
+        let endpoint = Arc::clone(permit.endpoint());
+        self.exchange.record.permit = Some(permit);
+        let began = Instant::now();
+        self.clock.begin_try(self.traffic.timeouts.per_try);
         let connection = match self.connection(&endpoint).await {
             Ok(connection) => connection,
-            Err(_) if self.clock.is_over() => return Err(Refusal::RequestTimeout),
-            Err(refusal) if is_last || refusal == Refusal::RequestTimeout => return Err(refusal),
-            Err(_) => {
+            Err(NoConnection::TimeUp) => return Err(Refusal::RequestTimeout.into()),
+            Err(NoConnection::Exhausted) => return Err(Refusal::Exhausted.into()),
+            Err(NoConnection::Full) => return Err(Refusal::UpstreamFull.into()),
+            Err(NoConnection::Failed) => {
+                self.settle(Outcome::Failed);
                 self.tried.push(endpoint);
-                return Ok(Tried::Again(body));
+                return self.again(Failure::Connect, Refusal::ConnectFailed, body).await;
             }
         };
-        let mut transfer = Box::new(connection.send(self.exchange.parts.method.clone(), head.clone(), framing, body));
-        match self.answer(&mut transfer).await {
-            Ok(head) => Ok(Tried::Answered(head, transfer)),
-            Err(Failed::TimeUp(TimeUp::Request)) => Err(Refusal::RequestTimeout),
-            Err(Failed::TimeUp(TimeUp::Idle)) if transfer.awaits_client() => Err(Refusal::ClientTimeout),
-            Err(Failed::TimeUp(TimeUp::Idle)) => Err(Refusal::UpstreamTimeout),
-            Err(Failed::Transfer(error)) => {
-                let may_retry = !is_last && retry::is_stale_connection(&transfer, &error, &self.exchange.parts.method);
-                // The same endpoint may be asked again: it closed one connection, it did not fail.
-                self.may_use_idle = false;
-                match transfer.into_untouched_body() {
-                    Some(body) if may_retry => Ok(Tried::Again(body)),
-                    _ => Err(refusal_of(&error)),
+        let mut transfer = Box::new(self.send(connection, &endpoint, body));
+        match self.head(&mut transfer).await {
+            Ok(head) => self.answered(head, transfer, &endpoint, began).await,
+            Err(NoHead::TimeUp(which)) => self.time_is_up(which, transfer, endpoint).await,
+            Err(NoHead::Transfer(error)) => self.failed(&error, transfer, endpoint).await,
+        }
+    }
+
+    /// Leave to try an endpoint, now or when somebody has left.
+    async fn permit(&mut self) -> Result<Permit, Refused> {
+        match self.pick() {
+            Ok(permit) => return Ok(permit),
+            Err(NoEndpoint::Full) => {}
+            Err(why) => return Err(self.refused(why)),
+        }
+        let upstream = &self.routed.to.upstream;
+        let limits = upstream.current().settings().limits.clone();
+        let mut waiting = upstream.room.wait(&limits, Instant::now()).map_err(|_| Refusal::UpstreamFull)?;
+        let left = self.clock.left().unwrap_or(Duration::MAX);
+        let until = waiting.until().min(Instant::now().checked_add(left).unwrap_or(waiting.until()));
+        loop {
+            let turn = tokio::time::timeout_at(until.into(), waiting.turn()).await;
+            if turn.is_err() {
+                return Err(if self.clock.is_over() { Refusal::RequestTimeout } else { Refusal::UpstreamFull }.into());
+            }
+            match self.pick() {
+                Ok(permit) => {
+                    waiting.leave();
+                    return Ok(permit);
                 }
+                Err(NoEndpoint::Full) => {}
+                Err(why) => return Err(self.refused(why)),
             }
         }
     }
 
+    fn pick(&self) -> Result<Permit, NoEndpoint> {
+        let to = &self.routed.to;
+        let ask = Ask { hash: self.routed.hash, random: self.proxy.ids.number() };
+        to.upstream.current().pick(&to.upstream, &to.choice, ask, &self.tried, self.clock.now())
+    }
+
+    fn refused(&self, why: NoEndpoint) -> Refused {
+        match why {
+            NoEndpoint::Empty => {
+                let status = self.routed.to.upstream.current().settings().when_empty;
+                Refused::from(Refusal::NoEndpoints).with_status(status)
+            }
+            NoEndpoint::Unhealthy => Refusal::NoHealthyEndpoint.into(),
+            NoEndpoint::CircuitOpen(after) => Refused::from(Refusal::CircuitOpen).with_retry_after(after),
+            NoEndpoint::Full => Refusal::UpstreamFull.into(),
+        }
+    }
+
     /// An idle connection, or a new one.
-    async fn connection(&mut self, endpoint: &Arc<LiveEndpoint>) -> Result<Connection, Refusal> {
+    async fn connection(&mut self, endpoint: &Arc<LiveEndpoint>) -> Result<Connection, NoConnection> {
         if self.may_use_idle
             && let Some(idle) = self.proxy.pool.take(endpoint, self.clock.now())
         {
             return Ok(idle);
         }
-        let mut within = self.set.settings().connect_timeout;
+        let (mut within, place) = {
+            let set = self.routed.to.upstream.current();
+            let settings = set.settings();
+            let place = endpoint.try_connect(&settings.limits).map_err(|_| NoConnection::Full)?;
+            (settings.connect_timeout, place)
+        };
         if let Some(left) = self.clock.left() {
             if left.is_zero() {
-                return Err(Refusal::RequestTimeout);
+                return Err(NoConnection::TimeUp);
             }
             within = if within.is_zero() { left } else { within.min(left) };
         }
-        connect(endpoint.address(), within).await.map_err(|error| {
+        connect(&self.proxy.shared.resolver, endpoint.address(), within, place).await.map_err(|error| {
             tracing::debug!(backend = endpoint.label(), %error, "no connection");
-            Refusal::ConnectFailed
+            match error {
+                _ if self.clock.is_over() => NoConnection::TimeUp,
+                error if error.is_exhausted() => NoConnection::Exhausted,
+                _ => NoConnection::Failed,
+            }
         })
     }
 
-    async fn answer<B>(&mut self, transfer: &mut Transfer<B>) -> Result<ResponseHead, Failed>
+    fn send<B>(&self, connection: Connection, endpoint: &LiveEndpoint, body: Option<Replay<B>>) -> Transfer<Replay<B>> {
+        let parts = &self.exchange.parts;
+        let credentials = parts.headers.get(header::AUTHORIZATION);
+        let is_bound = credentials.is_some_and(|value| is_bound_to_connection(value.as_bytes()));
+        let connection = if is_bound { connection.for_one_client() } else { connection };
+        let head = self.routed.head.to_endpoint(endpoint);
+        connection.send(parts.method.clone(), head, self.routed.framing, body, self.routed.upgrade.clone())
+    }
+
+    async fn head<B>(&mut self, transfer: &mut Transfer<Replay<B>>) -> Result<ResponseHead, NoHead>
     where
         B: Body<Data = Bytes> + Unpin,
     {
         poll_fn(|cx| match transfer.poll_head(cx) {
-            Poll::Ready(result) => Poll::Ready(result.map_err(Failed::Transfer)),
-            Poll::Pending => self.clock.poll(cx, transfer.progress()).map(|which| Err(Failed::TimeUp(which))),
+            Poll::Ready(result) => Poll::Ready(result.map_err(NoHead::Transfer)),
+            Poll::Pending => self.clock.poll(cx, transfer.progress()).map(|which| Err(NoHead::TimeUp(which))),
         })
         .await
     }
-}
 
-enum Failed {
-    Transfer(TransferError),
-    TimeUp(TimeUp),
-}
+    async fn answered<B>(
+        &mut self,
+        head: ResponseHead,
+        mut transfer: Box<Transfer<Replay<B>>>,
+        endpoint: &Arc<LiveEndpoint>,
+        began: Instant,
+    ) -> Result<Tried<B>, Refused> {
+        let now = Instant::now();
+        let outcome = Outcome::Answered(head.status, now.saturating_duration_since(began));
+        if let Some(permit) = &mut self.exchange.record.permit {
+            permit.settle(outcome, now);
+        }
+        if let Some(wait) = self.wait_before(Failure::Status(head.status))
+            && transfer.body_mut().is_none_or(|body| body.can_rewind())
+            && self.take_retry()
+        {
+            self.tried.push(Arc::clone(endpoint));
+            let body = transfer.into_body().and_then(Replay::rewind);
+            return self.wait_and_go(wait, body).await;
+        }
+        if let Some(body) = transfer.body_mut() {
+            body.forget();
+        }
+        self.clock.end_try();
+        Ok(Tried::Answered(head, transfer))
+    }
 
-fn refusal_of(error: &TransferError) -> Refusal {
-    match error {
-        TransferError::NoAnswer => Refusal::NoAnswer,
-        TransferError::Cut | TransferError::Response(_) => Refusal::BadAnswer,
-        TransferError::Client => Refusal::ClientBody,
+    async fn time_is_up<B>(
+        &mut self,
+        which: TimeUp,
+        transfer: Box<Transfer<Replay<B>>>,
+        endpoint: Arc<LiveEndpoint>,
+    ) -> Result<Tried<B>, Refused> {
+        if transfer.awaits_client() {
+            let refusal = if which == TimeUp::Request { Refusal::RequestTimeout } else { Refusal::ClientTimeout };
+            return Err(refusal.into());
+        }
+        self.settle(Outcome::Failed);
+        match which {
+            TimeUp::Request => Err(Refusal::RequestTimeout.into()),
+            TimeUp::Idle => Err(Refusal::UpstreamTimeout.into()),
+            TimeUp::Try => {
+                self.tried.push(endpoint);
+                self.again(Failure::Timeout, Refusal::TryTimeout, transfer.into_body()).await
+            }
+        }
+    }
+
+    async fn failed<B>(
+        &mut self,
+        error: &TransferError,
+        transfer: Box<Transfer<Replay<B>>>,
+        endpoint: Arc<LiveEndpoint>,
+    ) -> Result<Tried<B>, Refused> {
+        let (failure, refusal) = match error {
+            TransferError::Client => return Err(self.exchange.record.client_fault().into()),
+            TransferError::NoAnswer if transfer.was_reused() => {
+                // The same endpoint may be asked again: it closed one connection, it did not fail.
+                self.may_use_idle = false;
+                (Failure::Stale { has_written: transfer.written() > 0 }, Refusal::NoAnswer)
+            }
+            TransferError::NoAnswer => (Failure::Reset, Refusal::NoAnswer),
+            TransferError::Cut => (Failure::Reset, Refusal::BadAnswer),
+            TransferError::Response(_) => {
+                self.settle(Outcome::Failed);
+                return Err(Refusal::BadAnswer.into());
+            }
+        };
+        if failure == Failure::Reset {
+            self.settle(Outcome::Failed);
+            self.tried.push(endpoint);
+        }
+        self.again(failure, refusal, transfer.into_body()).await
+    }
+
+    /// Tries again if that is allowed, else refuses.
+    async fn again<B>(
+        &mut self,
+        failure: Failure,
+        refusal: Refusal,
+        body: Option<Replay<B>>,
+    ) -> Result<Tried<B>, Refused> {
+        if self.clock.is_over() {
+            return Err(Refusal::RequestTimeout.into());
+        }
+        let wait = self.wait_before(failure).ok_or(refusal)?;
+        let had_body = body.is_some();
+        let body = body.and_then(Replay::rewind);
+        if (had_body && body.is_none()) || !self.take_retry() {
+            return Err(refusal.into());
+        }
+        self.wait_and_go(wait, body).await
+    }
+
+    fn wait_before(&self, failure: Failure) -> Option<Duration> {
+        let retried = self.exchange.record.retries;
+        let method = &self.exchange.parts.method;
+        retry::wait_before(&self.traffic.retries, method, failure, retried, self.proxy.ids.number())
+    }
+
+    /// Whether the upstream's budget has a try left.
+    fn take_retry(&mut self) -> bool {
+        let upstream = &self.routed.to.upstream;
+        let is_left = upstream.budget.try_retry(&upstream.current().settings().retry_budget, self.clock.now());
+        if is_left {
+            self.exchange.record.retries += 1;
+            self.proxy.shared.metrics.retries.inc();
+        }
+        is_left
+    }
+
+    async fn wait_and_go<B>(&mut self, wait: Duration, body: Option<Replay<B>>) -> Result<Tried<B>, Refused> {
+        // While it waits, the place at the last endpoint is somebody else's.
+        self.exchange.record.permit = None;
+        let wait = self.clock.left().map_or(wait, |left| left.min(wait));
+        if !wait.is_zero() {
+            tokio::time::sleep(wait).await;
+        }
+        if self.clock.is_over() { Err(Refusal::RequestTimeout.into()) } else { Ok(Tried::Again(body)) }
+    }
+
+    fn settle(&mut self, outcome: Outcome) {
+        if let Some(permit) = &mut self.exchange.record.permit {
+            permit.settle(outcome, Instant::now());
+        }
     }
 }
 
@@ -167,25 +380,4 @@ pub fn framing_of<B: Body>(body: &B, headers: &http::HeaderMap) -> UploadFraming
         Some(length) => UploadFraming::Length(length),
         None => UploadFraming::Chunked,
     }
-}
-
-/// The head as it is sent to whichever server answers.
-pub fn write_head(exchange: &Exchange, checked: &Checked<'_>, framing: UploadFraming) -> Bytes {
-    let parts = &exchange.parts;
-    let target = match checked.query {
-        None => Cow::Borrowed(checked.path.as_ref()),
-        Some(query) => Cow::Owned([checked.path.as_ref(), "?", query].concat()),
-    };
-    let mut writer = HeadWriter::new(&parts.method, &target, 1024);
-    let host = match checked.port {
-        Some(port) if port != 80 => Cow::Owned(format!("{}:{port}", checked.host)),
-        _ => Cow::Borrowed(checked.host.as_ref()),
-    };
-    writer.line("host", host.as_bytes());
-    hop::write_end_to_end(&parts.headers, &mut writer);
-    writer.line("x-forwarded-for", exchange.client.text.as_bytes());
-    writer.line("x-forwarded-proto", b"http");
-    writer.line("x-forwarded-host", host.as_bytes());
-    writer.line("x-request-id", exchange.request_id.text(&mut [0; 32]));
-    writer.finish(framing)
 }

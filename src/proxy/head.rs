@@ -5,9 +5,11 @@
 //! lower case, CONNECT, users in the target. A refused request ends its connection.
 
 use std::borrow::Cow;
+use std::net::IpAddr;
 
 use http::{HeaderMap, Method, Version, header, request::Parts};
 
+use crate::config::listener::PathReading;
 use crate::router::{Head, host, path};
 
 use super::refusal::Refusal;
@@ -32,16 +34,23 @@ pub struct Checked<'a> {
 
 impl<'a> Checked<'a> {
     /// What the router looks at.
-    pub fn as_router_head(&'a self, parts: &'a Parts) -> Head<'a> {
-        Head { host: &self.host, path: &self.path, method: &parts.method, headers: &parts.headers }
+    pub fn as_router_head(&'a self, parts: &'a Parts, client: IpAddr) -> Head<'a> {
+        Head {
+            host: &self.host,
+            path: &self.path,
+            query: self.query,
+            method: &parts.method,
+            headers: &parts.headers,
+            client,
+        }
     }
 }
 
-/// Checks a request head.
+/// Checks a request head, with the listener's choice of how paths are read.
 ///
 /// # Errors
 /// The refusal.
-pub fn check(parts: &Parts) -> Result<Checked<'_>, Refusal> {
+pub fn check(parts: &Parts, reading: PathReading) -> Result<Checked<'_>, Refusal> {
     check_method(&parts.method)?;
     check_framing(&parts.headers)?;
     check_expectation(&parts.headers)?;
@@ -51,7 +60,7 @@ pub fn check(parts: &Parts) -> Result<Checked<'_>, Refusal> {
     if written.len() + query.map_or(0, str::len) > MAX_TARGET_BYTES {
         return Err(Refusal::UriTooLong);
     }
-    let path = path::normalise(written).map_err(|_| Refusal::BadPath)?;
+    let path = path::normalise(written, reading).map_err(|_| Refusal::BadPath)?;
     if query.is_some_and(|query| !query.bytes().all(|byte| byte.is_ascii_graphic() || byte >= 0x80)) {
         return Err(Refusal::BadPath);
     }

@@ -7,6 +7,8 @@
 
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 
+use crate::middleware::edit::Edits;
+use crate::observe::trace::TRACEPARENT;
 use crate::upstream::http1::encode::HeadWriter;
 
 /// `X-Request-Id`
@@ -57,10 +59,15 @@ const PROTECTED: [HeaderName; 4] =
     [header::AUTHORIZATION, header::COOKIE, header::CONTENT_TYPE, header::CONTENT_ENCODING];
 
 /// Writes the client's headers that are sent on.
-pub fn write_end_to_end(headers: &HeaderMap, writer: &mut HeadWriter) {
+pub fn write_end_to_end(headers: &HeaderMap, edits: &Edits, writer: &mut HeadWriter) {
     let listed = connection_tokens(headers);
     for (name, value) in headers {
-        if !HOP_BY_HOP.contains(name) && !is_ours(name.as_str()) && !is_removed(name, &listed) {
+        if !HOP_BY_HOP.contains(name)
+            && *name != TRACEPARENT
+            && !is_ours(name.as_str())
+            && !is_removed(name, &listed)
+            && !is_edited(name, edits)
+        {
             writer.header(name, value);
         }
     }
@@ -96,6 +103,18 @@ fn is_ours(name: &str) -> bool {
     if has_alias { matches(&name.replace(['_', '.'], "-")) } else { matches(name) }
 }
 
+/// Whether the rule removes or replaces this header, in any spelling that servers fold together.
+fn is_edited(name: &HeaderName, edits: &Edits) -> bool {
+    if edits.is_empty() {
+        return false;
+    }
+    if !name.as_str().bytes().any(|byte| matches!(byte, b'_' | b'.')) {
+        return edits.is_removed(name);
+    }
+    let folded = HeaderName::from_bytes(name.as_str().replace(['_', '.'], "-").as_bytes());
+    edits.is_removed(name) || folded.is_ok_and(|folded| edits.is_removed(&folded))
+}
+
 fn is_removed(name: &HeaderName, listed: &[HeaderName]) -> bool {
     listed.contains(name) && !PROTECTED.contains(name)
 }
@@ -125,7 +144,7 @@ mod tests {
             );
         }
         let mut writer = HeadWriter::new(&Method::GET, "/", 256);
-        write_end_to_end(&map, &mut writer);
+        write_end_to_end(&map, &Edits::default(), &mut writer);
         let head = writer.finish(UploadFraming::None);
         String::from_utf8_lossy(&head).replace("GET / HTTP/1.1\r\n", "").replace("\r\n", ";")
     }

@@ -17,8 +17,13 @@ pub mod exchange;
 pub mod forward;
 pub mod head;
 pub mod hop;
+pub mod outgoing;
 pub mod refusal;
+pub mod request_body;
 pub mod retry;
+pub mod steps;
+pub mod tunnel;
+pub mod upgrade;
 
 use std::net::IpAddr;
 use std::rc::Rc;
@@ -27,22 +32,25 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use bytes::Bytes;
+use http::request::Parts;
 use http::{HeaderValue, Request, Response, header};
 
-use crate::config::AccessLogFormat;
+use crate::config::Listener;
+use crate::middleware::{Identified, Trust};
 use crate::observe::access_log::AccessLog;
+
 use crate::observe::metrics::{Metrics, NO_SERVICE, ServiceMetrics};
 use crate::observe::trace::{Ids, RequestId};
-use crate::router::Decision;
-use crate::snapshot::{PlanTarget, Published, Snapshot};
-use crate::upstream::LiveUpstream;
+use crate::snapshot::{Published, Reader};
 use crate::upstream::deadline::Deadlines;
-use crate::upstream::http1::UploadFraming;
 use crate::upstream::pool::Pool;
+use crate::upstream::resolve::Resolver;
 
 use body::ProxyBody;
 use exchange::Exchange;
-use refusal::Refusal;
+use refusal::{Refusal, Refused};
+use request_body::RequestBody;
+use steps::Next;
 
 /// What all workers share.
 #[derive(Clone, Debug)]
@@ -53,6 +61,8 @@ pub struct Shared {
     pub metrics: Arc<Metrics>,
     /// Where requests are logged.
     pub access_log: AccessLog,
+    /// Looks up names of servers.
+    pub resolver: Resolver,
     /// Set when the process is about to end: clients are told to go.
     pub is_draining: Arc<AtomicBool>,
 }
@@ -61,6 +71,7 @@ pub struct Shared {
 #[derive(Debug)]
 pub struct Proxy {
     shared: Shared,
+    snapshots: Reader,
     worker: usize,
     no_service: Arc<ServiceMetrics>,
     pool: Pool,
@@ -73,12 +84,18 @@ impl Proxy {
     pub fn new(shared: Shared, worker: usize) -> Self {
         Self {
             no_service: shared.metrics.service(NO_SERVICE),
+            snapshots: Reader::new(Arc::clone(&shared.published)),
             shared,
             worker,
             pool: Pool::default(),
             deadlines: Rc::default(),
             ids: Ids::default(),
         }
+    }
+
+    /// What is served, as this worker sees it.
+    pub fn snapshots(&self) -> &Reader {
+        &self.snapshots
     }
 
     /// Idle connections to servers.
@@ -98,26 +115,46 @@ impl Proxy {
     }
 
     /// Answers a request. Never fails: what cannot be answered by a server is refused with a reason.
-    pub async fn serve<B>(self: Rc<Self>, request: Request<B>, client: Rc<Client>) -> Response<ProxyBody<B>>
+    pub async fn serve<B>(
+        self: Rc<Self>,
+        request: Request<B>,
+        client: Rc<Client>,
+    ) -> Response<ProxyBody<RequestBody<B>>>
     where
         B: http_body::Body<Data = Bytes> + Unpin,
+        B::Error: Into<Refusal>,
     {
         let started = Instant::now();
-        let snapshot = self.shared.published.load();
         let (parts, body) = request.into_parts();
+        let mut body = RequestBody::new(body);
         let mut exchange = Box::new(Exchange::new(&self, parts, client, started));
-        exchange.is_logged = snapshot.gateway.access_log != AccessLogFormat::None;
-        let mut response = match route(&snapshot, &mut exchange, &body) {
-            Err(refusal) => refuse(exchange, refusal),
-            Ok(routed) => match forward::forward(&self, &mut exchange, routed, body).await {
+        exchange.record.body_fault = body.fault();
+        let next = steps::run(&self, &exchange.parts, &mut exchange.record, &mut body).await;
+        let mut response = match next {
+            Err(refused) => refuse(exchange, &refused),
+            Ok(Next::Own(response)) => own(exchange, response),
+            Ok(Next::Forward(routed)) => match forward::forward(&self, &mut exchange, routed, body).await {
                 Ok(answer) => answer.into_response(&self, exchange),
-                Err(refusal) => refuse(exchange, refusal),
+                Err(refused) => refuse(exchange, &refused),
             },
         };
         if self.shared.is_draining.load(Ordering::Relaxed) {
             response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
         response
+    }
+
+    /// Answers what is no request, or none that may be passed on: counted and logged like any other. `parts`
+    /// is what is known of it.
+    pub fn refuse<B>(self: &Rc<Self>, parts: Parts, client: Rc<Client>, refusal: Refusal) -> Response<ProxyBody<B>> {
+        let mut exchange = Box::new(Exchange::new(self, parts, client, Instant::now()));
+        exchange.record.log_form = steps::log_form(&self.snapshots.current());
+        refuse(exchange, &refusal.into())
+    }
+
+    /// A number for spreading things out in time.
+    pub fn random(&self) -> u64 {
+        self.ids.number()
     }
 
     /// The client's, if it is one, else a new one.
@@ -136,13 +173,41 @@ pub struct Client {
     pub address: IpAddr,
     /// The address as text.
     pub text: String,
+    /// Where it came in, as described when it did.
+    pub listener: Arc<Listener>,
+    /// Whom it speaks for: what is sent as `X-Forwarded-For`; none: only for itself.
+    forwarded_for: Option<String>,
+    /// Whom the listener believes, if anybody.
+    trust: Option<Trust>,
 }
 
 impl Client {
     /// From the address of its socket.
-    pub fn new(address: IpAddr) -> Self {
+    pub fn new(address: IpAddr, listener: Arc<Listener>) -> Self {
         let address = address.to_canonical();
-        Self { address, text: address.to_string() }
+        let trust = &listener.client_address;
+        let trust = (!trust.trust.is_empty()).then(|| Trust::new(trust));
+        Self { address, text: address.to_string(), listener, forwarded_for: None, trust }
+    }
+
+    /// Who asks by this peer, if that is somebody else.
+    fn client_of(&self, headers: &http::HeaderMap) -> Option<Self> {
+        let identified: Identified = self.trust.as_ref()?.identify(self.address, headers);
+        if identified.is_peer() {
+            return None;
+        }
+        Some(Self {
+            address: identified.client,
+            text: identified.client.to_string(),
+            listener: Arc::clone(&self.listener),
+            forwarded_for: Some(identified.forwarded_for()),
+            trust: None,
+        })
+    }
+
+    /// What is sent as `X-Forwarded-For`.
+    pub fn forwarded_for(&self) -> &str {
+        self.forwarded_for.as_deref().unwrap_or(&self.text)
     }
 }
 
@@ -156,40 +221,21 @@ impl Drop for ClientConnection {
     }
 }
 
-/// What was decided about a request.
-#[derive(Debug)]
-pub struct Routed {
-    /// Where it goes.
-    pub upstream: Arc<LiveUpstream>,
-    /// The head as it is sent to whichever server answers.
-    pub head: Bytes,
-    /// How its body is framed.
-    pub framing: UploadFraming,
+/// An answer of ours that says why there is no other.
+fn refuse<B>(mut exchange: Box<Exchange>, refused: &Refused) -> Response<ProxyBody<B>> {
+    exchange.record.refuse(refused);
+    fixed(exchange, refused.response().map(Bytes::from))
 }
 
-/// Decides, and writes the head for the server while the client's is still at hand: nothing of it is copied
-/// but into that.
-fn route<B: http_body::Body>(snapshot: &Snapshot, exchange: &mut Exchange, body: &B) -> Result<Routed, Refusal> {
-    let checked = head::check(&exchange.parts)?;
-    let plan = match snapshot.table.decide(&checked.as_router_head(&exchange.parts)) {
-        Decision::NoHost => return Err(Refusal::NoHost),
-        Decision::NoRoute => return Err(Refusal::NoRoute),
-        Decision::Rule(candidate) => &candidate.plan,
-    };
-    exchange.plan = Some(Arc::clone(plan));
-    let upstream = match plan.split.as_ref().ok_or(Refusal::RuleOff)?.next() {
-        Some(PlanTarget::Upstream(upstream)) => Arc::clone(upstream),
-        Some(PlanTarget::Missing) | None => return Err(Refusal::BackendMissing),
-    };
-    let framing = forward::framing_of(body, &exchange.parts.headers);
-    let head = forward::write_head(exchange, &checked, framing);
-    exchange.service = Some(Arc::clone(upstream.metrics()));
-    Ok(Routed { upstream, head, framing })
+/// An answer of the rule's own.
+fn own<B>(mut exchange: Box<Exchange>, response: Response<Bytes>) -> Response<ProxyBody<B>> {
+    exchange.record.status = response.status();
+    exchange.record.reason = "";
+    fixed(exchange, response)
 }
 
-fn refuse<B>(mut exchange: Box<Exchange>, refusal: Refusal) -> Response<ProxyBody<B>> {
-    let response = refusal.response();
-    exchange.refuse(refusal, response.status());
-    let (parts, text) = response.into_parts();
-    Response::from_parts(parts, ProxyBody::fixed(text, exchange))
+fn fixed<B>(mut exchange: Box<Exchange>, response: Response<Bytes>) -> Response<ProxyBody<B>> {
+    let (mut parts, body) = response.into_parts();
+    exchange.finish_headers(&mut parts.headers, None);
+    Response::from_parts(parts, ProxyBody::fixed(body, exchange))
 }

@@ -2,6 +2,12 @@
 
 use serde::Serialize;
 
+use crate::config::Subject;
+
+use super::conditions::Mismatch;
+use super::precedence::Rank;
+use super::seen::Seen;
+use super::table::DecidedBy;
 use super::{Head, Table};
 
 /// Why a request goes where it goes.
@@ -10,6 +16,9 @@ use super::{Head, Table};
 pub struct Explanation {
     /// What was decided: `rule`, `no_route` or `no_host`.
     pub decision: &'static str,
+    /// Whose rules decide: a host, a wildcard, or `any host`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub decided_by: Option<String>,
     /// The rules of the host that decides, in the order of precedence.
     pub rules: Vec<Judged>,
 }
@@ -32,22 +41,53 @@ pub struct Judged {
 impl<P> Table<P> {
     /// What [`Table::decide`] says about this head, and why.
     pub fn explain(&self, head: &Head<'_>) -> Explanation {
-        let Some(table) = self.host_table(head.host) else {
-            return Explanation { decision: "no_host", rules: Vec::new() };
+        let Some((table, decided_by)) = self.host_table(head.host) else {
+            return Explanation { decision: "no_host", decided_by: None, rules: Vec::new() };
         };
-        let mut winner = None;
-        let mut rules = Vec::new();
-        for candidate in table.candidates() {
-            let (wins, why) = match (candidate.check(head), winner) {
-                (Err(mismatch), _) => (false, Some(mismatch.to_string())),
-                (Ok(()), None) => {
-                    winner = Some(candidate.precedence);
-                    (true, None)
-                }
-                (Ok(()), Some(first)) => (false, Some(candidate.precedence.lost_at(&first).to_string())),
+        let seen = Seen::new(*head);
+        let winner = table.decide(&seen).map(|candidate| candidate.rank());
+        let judge = |candidate: &super::Candidate<P>| {
+            let rank = candidate.rank();
+            let why = match (candidate.check(&seen), winner) {
+                (Err(mismatch), _) => Some(tell(&mismatch, &seen)),
+                (Ok(()), Some(winner)) if winner != rank => Some(tell_lost(&rank, &winner)),
+                (Ok(()), _) => None,
             };
-            rules.push(Judged { name: candidate.rule.name.clone(), at: candidate.rule.at.clone(), wins, why });
+            let (name, at) = (candidate.rule.name.clone(), candidate.rule.at.clone());
+            Judged { name, at, wins: winner == Some(rank), why }
+        };
+        Explanation {
+            decision: if winner.is_some() { "rule" } else { "no_route" },
+            decided_by: Some(match decided_by {
+                DecidedBy::Exact(host) => host.to_owned(),
+                DecidedBy::Wildcard(suffix) => format!("*.{suffix}"),
+                DecidedBy::Any => "any host".to_owned(),
+            }),
+            rules: table.candidates().into_iter().map(judge).collect(),
         }
-        Explanation { decision: if winner.is_some() { "rule" } else { "no_route" }, rules }
+    }
+}
+
+fn tell_lost(rank: &Rank, winner: &Rank) -> String {
+    format!("it matches too, but the winner has {}", rank.lost_at(winner))
+}
+
+/// A mismatch with what the request has instead.
+fn tell(mismatch: &Mismatch<'_>, seen: &Seen<'_>) -> String {
+    let found = match mismatch {
+        // The request's path and method are what was asked about.
+        Mismatch::Path(_) | Mismatch::Method(_) => return mismatch.to_string(),
+        Mismatch::Header(header) => seen.texts(&Subject::Header(header.name.as_str().to_owned())),
+        Mismatch::Query(query) => seen.texts(&Subject::Query(query.name.clone())),
+        Mismatch::Cookie(cookie) => seen.texts(&Subject::Cookie(cookie.name.clone())),
+        Mismatch::Values(subject, _) => seen.texts(subject),
+        Mismatch::Client(_) => return format!("{mismatch} (it is {})", seen.head().client),
+    };
+    match found.as_slice() {
+        [] => format!("{mismatch} (the request has none)"),
+        values => {
+            let values: Vec<String> = values.iter().map(|value| format!("{value:?}")).collect();
+            format!("{mismatch} (it is {})", values.join(" and "))
+        }
     }
 }

@@ -10,9 +10,15 @@
 //! - refused: `%00`, broken escapes, raw backslashes and control characters, and segments that some servers
 //!   read as dot segments (`..;x`, `..%2Fx`, `..%5Cx`).
 //!
+//! Two of these are the listener's choice ([`PathReading`]): empty segments may be kept (then `..` takes one away
+//! as it takes any other, RFC 3986, 5.2.4, and a path may begin with `//`: it must not stand alone in a
+//! `Location`), and `%2F` may be refused. Whatever the choice, normalising twice is normalising once.
+//!
 //! Most paths are in that form already and are only looked at.
 
 use std::borrow::Cow;
+
+use crate::config::listener::PathReading;
 
 /// The path cannot be read in one way only.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -29,37 +35,41 @@ pub enum PathError {
     /// A segment such as `..;x`.
     #[error("the path contains a segment that some servers read as ..")]
     DottedParameter,
+    /// `%2F`, where the listener refuses it.
+    #[error("the path contains an encoded slash, which this listener refuses")]
+    EncodedSlash,
 }
 
 /// Normalises a path, without its query.
 ///
 /// # Errors
 /// [`PathError`] for what is refused.
-pub fn normalise(path: &str) -> Result<Cow<'_, str>, PathError> {
+pub fn normalise(path: &str, reading: PathReading) -> Result<Cow<'_, str>, PathError> {
     if !path.starts_with('/') {
         return Err(PathError::NoSlash);
     }
-    if is_normal(path.as_bytes()) {
+    if is_normal(path.as_bytes(), reading) {
         return Ok(Cow::Borrowed(path));
     }
-    let unescaped = normalise_escapes(path.as_bytes())?;
-    resolve_segments(&unescaped).map(Cow::Owned)
+    let unescaped = normalise_escapes(path.as_bytes(), reading)?;
+    resolve_segments(&unescaped, reading).map(Cow::Owned)
 }
 
 /// A quick look that says yes only to paths in normal form.
-fn is_normal(path: &[u8]) -> bool {
+fn is_normal(path: &[u8], reading: PathReading) -> bool {
     let mut previous = 0;
     for &byte in path {
         match byte {
             b'%' | b'\\' | b';' | 0..=b' ' | 0x7f.. => return false,
-            b'/' | b'.' if previous == b'/' => return false,
+            b'.' if previous == b'/' => return false,
+            b'/' if previous == b'/' && !reading.keeps_slashes => return false,
             _ => previous = byte,
         }
     }
     true
 }
 
-fn normalise_escapes(path: &[u8]) -> Result<String, PathError> {
+fn normalise_escapes(path: &[u8], reading: PathReading) -> Result<String, PathError> {
     let mut out = String::with_capacity(path.len() + 16);
     let mut bytes = path.iter().copied();
     while let Some(byte) = bytes.next() {
@@ -69,6 +79,7 @@ fn normalise_escapes(path: &[u8]) -> Result<String, PathError> {
                 let low = bytes.next().and_then(hex_value).ok_or(PathError::BrokenEscape)?;
                 match high << 4 | low {
                     0 => return Err(PathError::Forbidden),
+                    b'/' if reading.rejects_encoded_slash => return Err(PathError::EncodedSlash),
                     value if is_unreserved(value) => out.push(char::from(value)),
                     value => push_escaped(&mut out, value),
                 }
@@ -81,25 +92,27 @@ fn normalise_escapes(path: &[u8]) -> Result<String, PathError> {
     Ok(out)
 }
 
-fn resolve_segments(path: &str) -> Result<String, PathError> {
+fn resolve_segments(path: &str, reading: PathReading) -> Result<String, PathError> {
     let mut segments: Vec<&str> = Vec::new();
-    let mut ends_with_slash = false;
-    for segment in path.split('/').skip(1) {
-        ends_with_slash = matches!(segment, "" | "." | "..");
+    let mut rest = path.split('/').skip(1).peekable();
+    while let Some(segment) = rest.next() {
+        let is_last = rest.peek().is_none();
         match segment {
-            "" | "." => {}
+            "." => {}
             ".." => drop(segments.pop()),
+            "" if is_last || !reading.keeps_slashes => {}
             _ if has_hidden_dots(segment) => return Err(PathError::DottedParameter),
             _ => segments.push(segment),
+        }
+        if is_last && matches!(segment, "" | "." | "..") {
+            // What the path names is a folder: it ends with a slash.
+            segments.push("");
         }
     }
     let mut out = String::with_capacity(path.len());
     for segment in &segments {
         out.push('/');
         out.push_str(segment);
-    }
-    if ends_with_slash || out.is_empty() {
-        out.push('/');
     }
     Ok(out)
 }
@@ -132,8 +145,11 @@ mod tests {
 
     use super::*;
 
-    fn normal(path: &str) -> String {
-        normalise(path).map_or_else(|error| format!("{error:?}"), Cow::into_owned)
+    const MERGE: PathReading = PathReading { keeps_slashes: false, rejects_encoded_slash: false };
+    const KEEP: PathReading = PathReading { keeps_slashes: true, rejects_encoded_slash: false };
+
+    fn normal(path: &str, reading: PathReading) -> String {
+        normalise(path, reading).map_or_else(|error| format!("{error:?}"), Cow::into_owned)
     }
 
     #[test]
@@ -160,7 +176,7 @@ mod tests {
             ("/caf\u{e9}", "/caf%C3%A9"),
             ("/%c0%ae", "/%C0%AE"),
         ] {
-            assert_eq!(normal(given), wanted, "{given}");
+            assert_eq!(normal(given, MERGE), wanted, "{given}");
         }
     }
 
@@ -183,18 +199,53 @@ mod tests {
             "/a/x%2F..%2Fadmin",
             "/a/..%5cadmin",
         ] {
-            assert!(normalise(path).is_err(), "{path:?}");
+            assert!(normalise(path, MERGE).is_err() && normalise(path, KEEP).is_err(), "{path:?}");
         }
     }
 
+    #[test]
+    fn h085_a_listener_may_keep_slashes_and_refuse_encoded_ones() {
+        for (given, wanted) in [
+            ("/", "/"),
+            ("//", "//"),
+            ("//admin", "//admin"),
+            ("/a//b/", "/a//b/"),
+            ("/a//..", "/a/"),
+            ("/a//../b", "/a/b"),
+            ("/..//a", "//a"),
+            ("/a/./", "/a/"),
+            ("/a/..", "/"),
+            ("/%61//b", "/a//b"),
+        ] {
+            assert_eq!(normal(given, KEEP), wanted, "{given}");
+        }
+        let reading = PathReading { rejects_encoded_slash: true, ..MERGE };
+        assert_eq!(normal("/a%2fb", reading), "EncodedSlash");
+        assert_eq!(normal("/a%5Cb", reading), "/a%5Cb");
+    }
+
     proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(2000) })]
         #[test]
-        fn normal_form_is_final(path in "/[a-z./%;A-F0-9]{0,40}") {
-            if let Ok(once) = normalise(&path) {
-                prop_assert_eq!(normalise(&once), Ok(once.clone()));
-                prop_assert!(!once.contains("//") && !once.contains("/../") && !once.contains("/./"));
+        fn normal_form_is_final(path in "/[a./%;25CEF]{0,40}", keeps_slashes: bool, rejects_encoded_slash: bool) {
+            let reading = PathReading { keeps_slashes, rejects_encoded_slash };
+            if let Ok(once) = normalise(&path, reading) {
+                prop_assert_eq!(normalise(&once, reading), Ok(once.clone()));
+                prop_assert!(keeps_slashes || !once.contains("//"), "{}", once);
+                prop_assert!(!once.split('/').any(|segment| matches!(segment, "." | "..")), "{}", once);
+                prop_assert!(!rejects_encoded_slash || !once.contains("%2F"), "{}", once);
                 prop_assert!(once.starts_with('/'));
             }
+        }
+
+        #[test]
+        fn what_keeps_slashes_merged_is_what_merges(path in "/[a-b/]{0,20}") {
+            // Without dots and escapes the two readings differ in nothing but runs of slashes.
+            let mut merged = normal(&path, KEEP);
+            while merged.contains("//") {
+                merged = merged.replace("//", "/");
+            }
+            prop_assert_eq!(normal(&path, MERGE), merged);
         }
     }
 }

@@ -2,43 +2,65 @@
 //!
 //! | key | better |
 //! |---|---|
-//! | kind of path | exact, then prefix (no path is the prefix `/`) |
-//! | length of the path in bytes, without a final `/` | longer |
+//! | `priority` | higher |
+//! | kind of path | exact, then pattern, then prefix (no path is the prefix `/`) |
+//! | length of the path in bytes (of the pattern as written), without a final `/` | longer |
 //! | `methods` | given |
-//! | number of header conditions | more |
+//! | number of header conditions, those of `conditions` among them | more |
+//! | number of query conditions, likewise | more |
+//! | number of all other conditions: cookies, client addresses | more |
 //! | source | file, then objects by age and name |
 //! | position | earlier |
 //!
-//! The first four are here; the last two are the order in which rules are handed to
-//! [`HostTable::compile`](super::HostTable::compile), which sorts stably. They are Gateway API's keys, so rules
-//! translated from an HTTPRoute keep their order. The order in which rules are written decides only the last tie.
+//! The last two are a rule's [`Position`]: whoever describes routes says which goes before which. They are unique,
+//! so the order is total, and the order in which rules are written decides only the last tie. Kind, length,
+//! methods, headers, query, source and position are Gateway API's keys, so rules translated from an HTTPRoute keep
+//! their order; priority and the last count are ours, and "pattern before prefix" fills what it leaves open.
+//!
+//! An example: for `GET /api/users?debug=1`, `path: /api/users` goes before `path: /api` with three headers (its
+//! path is longer), and `path: /api` with `priority: 1` goes before both.
 
 use std::cmp::Reverse;
 use std::fmt;
 
-use crate::config::{Match, PathMatch};
+use crate::config::{Condition, Match, PathMatch, Rule, Subject};
 
-/// Smaller goes first.
+/// The keys that a rule has by itself. Smaller goes first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Precedence {
+    priority: Reverse<i32>,
     kind: Kind,
     path_bytes: Reverse<usize>,
     has_methods: Reverse<bool>,
     headers: Reverse<usize>,
+    queries: Reverse<usize>,
+    others: Reverse<usize>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Kind {
     Exact,
-    /// By pattern.
-    Regex,
+    Pattern,
     Prefix,
+}
+
+/// Where a rule stands among all that are described. Smaller goes first.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Position {
+    /// Grows from route to route: sources in their order, in a source the routes as written.
+    pub route: u64,
+    /// Of the rule inside its route.
+    pub rule: u32,
+    /// Equal for rules of one source: tells which of the last two keys decided.
+    pub source: u32,
 }
 
 /// The first key at which a rule lost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Key {
-    /// Exact goes before prefix.
+    /// Higher goes first.
+    Priority,
+    /// Exact, pattern, prefix.
     PathKind,
     /// Longer goes first.
     PathLength,
@@ -46,50 +68,89 @@ pub enum Key {
     Methods,
     /// More go first.
     Headers,
-    /// File, older object, name; then the earlier position.
-    SourceOrPosition,
+    /// More go first.
+    Queries,
+    /// More go first.
+    Others,
+    /// File, older object, name.
+    Source,
+    /// Earlier goes first.
+    Position,
 }
 
 impl fmt::Display for Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::PathKind => "an exact path goes before a prefix",
-            Self::PathLength => "the longer path goes first",
-            Self::Methods => "a rule with methods goes first",
-            Self::Headers => "the rule with more header conditions goes first",
-            Self::SourceOrPosition => "the older source or the earlier position goes first",
+            Self::Priority => "a higher priority",
+            Self::PathKind => "a narrower kind of path (exactPath before pathRegex before path)",
+            Self::PathLength => "a longer path",
+            Self::Methods => "methods",
+            Self::Headers => "more header conditions",
+            Self::Queries => "more query conditions",
+            Self::Others => "more conditions on cookies and addresses",
+            Self::Source => "a source that goes first (the file, then the older object)",
+            Self::Position => "an earlier place in the same source",
         })
     }
 }
 
 impl Precedence {
-    /// The keys that a match has by itself.
-    pub fn of(matches: &Match) -> Self {
+    /// Those of a rule.
+    pub fn of(rule: &Rule) -> Self {
+        let matches = &rule.matches;
         let (kind, path) = match &matches.path {
             PathMatch::Exact(path) => (Kind::Exact, path.as_str()),
-            PathMatch::Regex(pattern) => (Kind::Regex, pattern.as_str()),
+            PathMatch::Regex(pattern) => (Kind::Pattern, pattern.as_str()),
             PathMatch::Prefix(path) => (Kind::Prefix, path.as_str()),
         };
+        let (headers, queries) = (count(matches, is_about_header), count(matches, is_about_query));
+        let others = matches.conditions.len() - headers - queries;
         Self {
+            priority: Reverse(rule.priority),
             kind,
             path_bytes: Reverse(path.strip_suffix('/').unwrap_or(path).len()),
             has_methods: Reverse(!matches.methods.is_empty()),
-            headers: Reverse(matches.headers.len()),
+            headers: Reverse(matches.headers.len() + headers),
+            queries: Reverse(matches.query.len() + queries),
+            others: Reverse(matches.cookies.len() + others),
         }
     }
 
+    /// The key at which `self` lost against `winner`, if it is one of these.
+    fn lost_at(&self, winner: &Self) -> Option<Key> {
+        let keys = [
+            (self.priority != winner.priority, Key::Priority),
+            (self.kind != winner.kind, Key::PathKind),
+            (self.path_bytes != winner.path_bytes, Key::PathLength),
+            (self.has_methods != winner.has_methods, Key::Methods),
+            (self.headers != winner.headers, Key::Headers),
+            (self.queries != winner.queries, Key::Queries),
+            (self.others != winner.others, Key::Others),
+        ];
+        keys.into_iter().find_map(|(differs, key)| differs.then_some(key))
+    }
+}
+
+/// All keys of a rule. Smaller goes first; no two rules are equal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Rank(pub Precedence, pub Position);
+
+impl Rank {
     /// The key at which `self` lost against `winner`.
     pub fn lost_at(&self, winner: &Self) -> Key {
-        if self.kind != winner.kind {
-            Key::PathKind
-        } else if self.path_bytes != winner.path_bytes {
-            Key::PathLength
-        } else if self.has_methods != winner.has_methods {
-            Key::Methods
-        } else if self.headers != winner.headers {
-            Key::Headers
-        } else {
-            Key::SourceOrPosition
-        }
+        let by_source = if self.1.source == winner.1.source { Key::Position } else { Key::Source };
+        self.0.lost_at(&winner.0).unwrap_or(by_source)
     }
+}
+
+fn count(matches: &Match, is_counted: fn(&Condition) -> bool) -> usize {
+    matches.conditions.iter().filter(|condition| is_counted(condition)).count()
+}
+
+fn is_about_header(condition: &Condition) -> bool {
+    matches!(condition, Condition::Values(Subject::Header(_), _))
+}
+
+fn is_about_query(condition: &Condition) -> bool {
+    matches!(condition, Condition::Values(Subject::Query(_), _))
 }

@@ -47,6 +47,8 @@ fn open_at(listener: &Listener, address: SocketAddr, count: usize) -> Result<Vec
             let socket = bind(address, Sharing::BetweenWorkers)?;
             socket.listen(BACKLOG)?;
             socket.set_nonblocking(true)?;
+            // Accepted connections inherit it (tcp(7)), which saves a system call for each.
+            socket.set_tcp_nodelay(true)?;
             Ok(socket.into())
         })
         .collect::<io::Result<Vec<_>>>()

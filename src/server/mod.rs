@@ -13,13 +13,14 @@
 //! finish and closes idle connections. A deadline ends what is left.
 
 pub mod admin;
-pub mod connection;
+pub mod admission;
+pub mod connections;
+pub mod http1;
 pub mod listen;
 pub mod spread;
 pub mod worker;
 
 use std::collections::HashMap;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -28,6 +29,7 @@ use tokio::sync::{mpsc, watch};
 use crate::config::Listener;
 use crate::proxy::Shared;
 
+use admission::{Bound, OpenListener, bound};
 use listen::ListenError;
 use worker::{Command, Worker};
 
@@ -48,7 +50,7 @@ pub struct Server {
     workers: Vec<Worker>,
     shared: Shared,
     phase: watch::Sender<Phase>,
-    listening: HashMap<Listener, SocketAddr>,
+    listening: HashMap<Bound, Arc<OpenListener>>,
     ended: mpsc::Receiver<usize>,
 }
 
@@ -72,22 +74,27 @@ impl Server {
         Ok(Self { workers: started, shared: shared.clone(), phase, listening: HashMap::new(), ended })
     }
 
-    /// Listens on these and on nothing else. What stays the same keeps its sockets.
+    /// Listens on these and on nothing else. An address that stays keeps its sockets, whatever else is said about it.
     ///
     /// # Errors
     /// The first listener that cannot be opened; all others are.
     pub async fn listen(&mut self, listeners: &[Listener]) -> Result<(), ListenError> {
-        let gone: Vec<Listener> = self.listening.keys().filter(|known| !listeners.contains(known)).cloned().collect();
-        for listener in gone {
+        let stays = |known: &Bound| listeners.iter().any(|listener| bound(listener) == *known);
+        let gone: Vec<Bound> = self.listening.keys().filter(|known| !stays(known)).copied().collect();
+        for address in gone {
             for worker in &self.workers {
-                worker.unlisten(listener.clone()).await;
+                worker.unlisten(address).await;
             }
-            self.listening.remove(&listener);
-            tracing::info!(listener = listener.name, "no longer listening");
+            if let Some(listener) = self.listening.remove(&address) {
+                tracing::info!(listener = listener.described().name, "no longer listening");
+            }
         }
         let mut first_error = None;
         for listener in listeners {
-            if self.listening.contains_key(listener) {
+            if let Some(open) = self.listening.get(&bound(listener)) {
+                if *open.described() != *listener {
+                    open.describe(listener.clone());
+                }
                 continue;
             }
             match listen::open(listener, self.workers.len()) {
@@ -100,11 +107,12 @@ impl Server {
 
     async fn hand_out(&mut self, listener: &Listener, sockets: Vec<std::net::TcpListener>) {
         let Some(address) = sockets.first().and_then(|socket| socket.local_addr().ok()) else { return };
+        let open = OpenListener::new(listener.clone());
         for (worker, socket) in self.workers.iter().zip(sockets) {
-            worker.tell(Command::Listen(listener.clone(), socket)).await;
+            worker.tell(Command::Listen(Arc::clone(&open), socket)).await;
         }
         tracing::info!(listener = listener.name, %address, "listening");
-        self.listening.insert(listener.clone(), address);
+        self.listening.insert(bound(listener), open);
     }
 
     /// Goes on to this phase; never back.

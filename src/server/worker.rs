@@ -12,13 +12,13 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::{JoinHandle, LocalSet, spawn_local};
 use tokio_util::sync::CancellationToken;
 
-use crate::config::Listener;
 use crate::proxy::{Proxy, Shared};
 use crate::upstream::deadline::TICK;
 use crate::upstream::pool::SWEEP_EVERY;
 
-use super::connection::{self, Connections};
-use super::{Phase, spread};
+use super::admission::{Admitted, Bound, OpenListener, bound};
+use super::connections::Connections;
+use super::{Phase, http1, spread};
 
 /// Commands that may wait for a worker: handed-over connections are the many ones.
 pub const QUEUE: usize = 256;
@@ -32,11 +32,11 @@ const CLOSE_WITHIN: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub enum Command {
     /// Accept here.
-    Listen(Listener, StdListener),
+    Listen(Arc<OpenListener>, StdListener),
     /// Accept there no longer; told back when the socket is closed.
-    Unlisten(Listener, oneshot::Sender<()>),
+    Unlisten(Bound, oneshot::Sender<()>),
     /// Serve a connection that a neighbour accepted.
-    Take(StdStream, SocketAddr),
+    Take(StdStream, SocketAddr, Admitted),
 }
 
 /// The other workers, and who this one is.
@@ -93,9 +93,9 @@ impl Worker {
 
 impl Worker {
     /// Returns when the worker's socket is closed, so that its address is free again.
-    pub async fn unlisten(&self, listener: Listener) {
+    pub async fn unlisten(&self, address: Bound) {
         let (closed, is_closed) = oneshot::channel();
-        self.tell(Command::Unlisten(listener, closed)).await;
+        self.tell(Command::Unlisten(address, closed)).await;
         // A worker busy for that long closes it later; the address is then reported as taken.
         let _ = tokio::time::timeout(CLOSE_WITHIN, is_closed).await;
     }
@@ -118,7 +118,7 @@ struct Inside {
     proxy: Rc<Proxy>,
     connections: Rc<Connections>,
     neighbours: Neighbours,
-    listening: HashMap<Listener, (CancellationToken, JoinHandle<()>)>,
+    listening: HashMap<Bound, (CancellationToken, JoinHandle<()>)>,
 }
 
 impl Inside {
@@ -132,6 +132,7 @@ impl Inside {
                 _ = tick.tick() => {
                     let now = Instant::now();
                     self.proxy.deadlines().tick(now);
+                    self.proxy.snapshots().refresh();
                     if now - last_sweep >= SWEEP_EVERY {
                         self.proxy.pool().sweep(now);
                         last_sweep = now;
@@ -154,13 +155,14 @@ impl Inside {
             Command::Listen(listener, socket) => match TcpListener::from_std(socket) {
                 Ok(socket) => {
                     let stop = CancellationToken::new();
-                    let accepting = spawn_local(accept(socket, stop.clone(), self.acceptor()));
-                    self.listening.insert(listener, (stop, accepting));
+                    let address = bound(&listener.described());
+                    let accepting = spawn_local(accept(socket, listener, stop.clone(), self.acceptor()));
+                    self.listening.insert(address, (stop, accepting));
                 }
-                Err(error) => tracing::error!(listener = listener.name, %error, "cannot accept"),
+                Err(error) => tracing::error!(listener = listener.described().name, %error, "cannot accept"),
             },
-            Command::Unlisten(listener, closed) => {
-                if let Some((stop, accepting)) = self.listening.remove(&listener) {
+            Command::Unlisten(address, closed) => {
+                if let Some((stop, accepting)) = self.listening.remove(&address) {
                     stop.cancel();
                     drop(spawn_local(async move {
                         let _ = accepting.await;
@@ -168,8 +170,8 @@ impl Inside {
                     }));
                 }
             }
-            Command::Take(stream, peer) => match TcpStream::from_std(stream) {
-                Ok(stream) => self.acceptor().serve(stream, peer),
+            Command::Take(stream, peer, admitted) => match TcpStream::from_std(stream) {
+                Ok(stream) => self.acceptor().serve(stream, peer, admitted),
                 Err(error) => tracing::debug!(%error, "a handed-over connection is gone"),
             },
         }
@@ -202,28 +204,30 @@ struct Acceptor {
 }
 
 impl Acceptor {
-    fn serve(&self, stream: TcpStream, peer: SocketAddr) {
-        drop(spawn_local(connection::serve(stream, peer, Rc::clone(&self.proxy), self.connections.open())));
+    fn serve(&self, stream: TcpStream, peer: SocketAddr, admitted: Admitted) {
+        let connection = http1::Connection::new(stream, peer, &self.proxy, self.connections.open(), admitted);
+        drop(spawn_local(connection.serve()));
     }
 
     /// Serves it here, or hands it to a worker with less to do.
-    fn spread(&self, stream: TcpStream, peer: SocketAddr) {
+    fn spread(&self, stream: TcpStream, peer: SocketAddr, admitted: Admitted) {
         let better = spread::better_worker(&self.neighbours.loads, self.neighbours.number);
         let Some(sender) = better.and_then(|number| self.neighbours.senders.get(number)) else {
-            return self.serve(stream, peer);
+            return self.serve(stream, peer, admitted);
         };
-        let Ok(permit) = sender.try_reserve() else { return self.serve(stream, peer) };
+        let Ok(permit) = sender.try_reserve() else { return self.serve(stream, peer, admitted) };
         match stream.into_std() {
-            Ok(stream) => permit.send(Command::Take(stream, peer)),
+            Ok(stream) => permit.send(Command::Take(stream, peer, admitted)),
             Err(error) => tracing::debug!(%error, "a connection was lost while handing it over"),
         }
     }
 }
 
-async fn accept(socket: TcpListener, stop: CancellationToken, acceptor: Acceptor) {
+async fn accept(socket: TcpListener, listener: Arc<OpenListener>, stop: CancellationToken, acceptor: Acceptor) {
     let most = most_connections();
     loop {
-        if acceptor.neighbours.loads.iter().map(|load| load.load(Ordering::Relaxed)).sum::<usize>() >= most {
+        let open = acceptor.neighbours.loads.iter().map(|load| load.load(Ordering::Relaxed)).sum::<usize>();
+        if open >= most || !listener.has_room() {
             // Descriptors are left for servers, or those who are here could not be served.
             tokio::time::sleep(ACCEPT_PAUSE).await;
             if stop.is_cancelled() {
@@ -234,7 +238,10 @@ async fn accept(socket: TcpListener, stop: CancellationToken, acceptor: Acceptor
         tokio::select! {
             biased;
             accepted = socket.accept() => match accepted {
-                Ok((stream, peer)) => acceptor.spread(stream, peer),
+                Ok((stream, peer)) => match listener.admit(peer.ip()) {
+                    Some(admitted) => acceptor.spread(stream, peer, admitted),
+                    None => tracing::debug!(%peer, "closed: its client has too many connections"),
+                },
                 Err(error) if is_about_one_connection(&error) => {}
                 Err(error) => {
                     tracing::warn!(%error, "cannot accept, pausing");

@@ -1,109 +1,192 @@
 //! From a described Gateway to a snapshot.
 //!
-//! The result is always what a compilation of everything from nothing would give; the work is that of what
-//! changed. A host's table depends on that host's rules alone, and rules that did not change are the same
-//! `Arc` as before, so a host whose list of rules is the same list of pointers keeps its table. Upstreams are
-//! adopted by the registry before any plan refers to them.
+//! The result always decides as a compilation of everything from nothing would; the work is that of what changed.
+//! Routes that did not change are the same `Arc` as before ([`Order`] finds the others), so their rules stay where
+//! they are in the tables, and the tables of a snapshot are a copy that shares all other places with the one
+//! before ([`Tables`]). Upstreams are adopted by the registry before any plan refers to them.
+//!
+//! The plan of a rule belongs to the rule: the same `Arc<Rule>` keeps its plan, and with it its place in its split,
+//! on all hosts together.
 
 use std::collections::HashMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
-use crate::config::{Action, Destination, Gateway, HostPattern, Offer, Rule};
-use crate::router::{HostTable, Table};
+use crate::config::route::Target;
+use crate::config::traffic::RateLimit;
+use crate::config::{Action, Destination, HostPattern, Offer, Route, Rule, Source};
+use crate::middleware::Access;
+use crate::middleware::Limits;
+use crate::middleware::edit::Edits;
+use crate::middleware::respond::Answer;
+use crate::router::listeners::{Entering, Leaving};
+use crate::router::precedence::Position;
+use crate::router::{Candidate, Tables};
 
+use super::order::{Changes, Numbered, Order};
 use super::registry::Registry;
-use super::{Plan, PlanTarget, Snapshot, Split};
+use super::{Plan, PlanAction, PlanTarget, Snapshot, Split, ToUpstream};
 
 /// Compiles offers, one after the other.
 #[derive(Debug)]
 pub struct Compiler {
     registry: Arc<Registry>,
-    hosts: HashMap<Option<HostPattern>, CompiledHost>,
+    order: Order,
+    tables: Tables<Arc<Plan>>,
 }
 
-/// A host's table with the rules it was made from, in the order they were given.
-#[derive(Debug)]
-struct CompiledHost {
-    rules: Vec<Arc<Rule>>,
-    table: Arc<HostTable<Arc<Plan>>>,
+/// Plans by the address of their rule, which lives as long as the changes it is part of.
+type Plans = HashMap<*const Rule, Arc<Plan>>;
+
+/// What changes at one host.
+#[derive(Default)]
+struct HostChanges<'a> {
+    gone: Vec<Leaving<'a>>,
+    come: Vec<Entering<'a, Arc<Plan>>>,
 }
 
 impl Compiler {
     /// With nothing compiled yet.
     pub fn new(registry: Arc<Registry>) -> Self {
-        Self { registry, hosts: HashMap::new() }
+        Self { registry, order: Order::default(), tables: Tables::default() }
     }
 
     /// Makes the snapshot of an offer.
     pub fn compile(&mut self, offer: &Offer) -> Snapshot {
-        self.registry.adopt(&offer.gateway.upstreams);
-        let mut old = std::mem::take(&mut self.hosts);
-        let mut table = Table::default();
-        for (host, rules) in rules_by_host(&offer.gateway) {
-            let compiled = match old.remove(&host) {
-                Some(known) if is_same(&known.rules, &rules) => known,
-                known => self.compile_host(rules, known.as_ref()),
-            };
-            table.insert(host.as_ref(), Arc::clone(&compiled.table));
-            self.hosts.insert(host, compiled);
+        self.registry.adopt(&offer.gateway);
+        let mut changes = self.order.go_to(&offer.gateway);
+        let plans = self.plans(&changes);
+        if changes.is_everything {
+            changes.gone.clear();
+            self.tables = Tables::default();
         }
-        Snapshot { number: offer.number, table, gateway: Arc::clone(&offer.gateway) }
+        self.change_tables(&changes, &plans);
+        Snapshot { number: offer.number, tables: self.tables.clone(), gateway: Arc::clone(&offer.gateway) }
     }
 
-    fn compile_host(&self, rules: Vec<Arc<Rule>>, known: Option<&CompiledHost>) -> CompiledHost {
-        // The plan of the very same rule is kept, and with it the place in its split.
-        let candidates = known.map_or(&[][..], |known| known.table.candidates());
-        let plans: HashMap<*const Rule, &Arc<Plan>> =
-            candidates.iter().map(|candidate| (Arc::as_ptr(&candidate.rule), &candidate.plan)).collect();
-        let with_plan = rules.iter().map(|rule| {
-            let kept = plans.get(&Arc::as_ptr(rule)).map(|plan| Arc::clone(plan));
-            (Arc::clone(rule), kept.unwrap_or_else(|| Arc::new(self.plan(rule))))
-        });
-        let table = Arc::new(HostTable::compile(with_plan));
-        CompiledHost { rules, table }
+    /// A plan for every rule that comes: that of the very same rule if it was there, else a new one.
+    fn plans(&self, changes: &Changes) -> Plans {
+        let coming = changes.come.iter().flat_map(|(route, _)| &route.rules);
+        let mut plans: HashMap<*const Rule, Option<Arc<Plan>>> =
+            coming.clone().map(|rule| (Arc::as_ptr(rule), None)).collect();
+        for numbered in &changes.gone {
+            for (index, rule) in (0..).zip(&numbered.0.rules) {
+                if let Some(plan) = plans.get_mut(&Arc::as_ptr(rule)) {
+                    *plan = self.known_plan(numbered, index, rule).cloned();
+                }
+            }
+        }
+        let plan_of = |rule: &Arc<Rule>| {
+            let kept = plans.get(&Arc::as_ptr(rule)).cloned().flatten();
+            (Arc::as_ptr(rule), kept.unwrap_or_else(|| Arc::new(self.plan(rule))))
+        };
+        coming.map(plan_of).collect()
+    }
+
+    fn known_plan(&self, (route, number): &Numbered, index: u32, rule: &Rule) -> Option<&Arc<Plan>> {
+        let listener = route.listeners.first().map_or("", String::as_str);
+        let table = self.tables.of(listener).get(route.hosts.first())?;
+        table.find(rule, position(route, *number, index)).map(|candidate| &candidate.plan)
+    }
+
+    fn change_tables(&mut self, changes: &Changes, plans: &Plans) {
+        let mut by_host: HashMap<Option<&HostPattern>, HostChanges<'_>> = HashMap::new();
+        for (route, number) in &changes.gone {
+            for (index, rule) in (0..).zip(&route.rules) {
+                let position = position(route, *number, index);
+                for host in hosts(route) {
+                    let leaving = Leaving { listeners: &route.listeners, rule, position };
+                    by_host.entry(host).or_default().gone.push(leaving);
+                }
+            }
+        }
+        for (route, number) in &changes.come {
+            for (index, rule) in (0..).zip(&route.rules) {
+                let Some(plan) = plans.get(&Arc::as_ptr(rule)) else { continue };
+                let (rule, position) = (Arc::clone(rule), position(route, *number, index));
+                let candidate = Candidate { rule, plan: Arc::clone(plan), position };
+                for host in hosts(route) {
+                    let entering = Entering { listeners: &route.listeners, candidate: candidate.clone() };
+                    by_host.entry(host).or_default().come.push(entering);
+                }
+            }
+        }
+        for listener in changes.come.iter().flat_map(|(route, _)| &route.listeners) {
+            self.tables.name(listener);
+        }
+        for (host, changes) in by_host {
+            self.tables.change(host, &changes.gone, &changes.come);
+        }
+        for listener in changes.gone.iter().flat_map(|(route, _)| &route.listeners) {
+            self.tables.unname(listener);
+        }
     }
 
     fn plan(&self, rule: &Arc<Rule>) -> Plan {
-        let split = match &rule.action {
-            Action::Broken | Action::Redirect(_) | Action::Respond(_) => None,
-            Action::Forward(targets) => {
-                let targets = targets.iter().map(|target| (self.resolve(&target.to), target.weight));
-                Some(Split::new(targets.collect()))
-            }
-        };
-        Plan { rule: Arc::clone(rule), split }
-    }
-
-    fn resolve(&self, destination: &Destination) -> PlanTarget {
-        match destination {
-            Destination::Missing => PlanTarget::Missing,
-            Destination::Upstream(id) => match self.registry.find(id) {
-                Some(live) => PlanTarget::Upstream(live),
-                None => {
-                    debug_assert!(false, "every upstream that a route names is described: {id}");
-                    PlanTarget::Missing
+        let traffic = &rule.traffic;
+        let action = match &rule.action {
+            Action::Broken => PlanAction::Off,
+            Action::Redirect(redirect) => PlanAction::Redirect(redirect.clone()),
+            Action::Respond(respond) => match Answer::compile(respond) {
+                Ok(answer) => PlanAction::Respond(answer),
+                Err(error) => {
+                    debug_assert!(false, "a described content type is a header value: {error}");
+                    PlanAction::Off
                 }
             },
+            Action::Forward(targets) => {
+                let targets = targets.iter().map(|target| (self.resolve(rule, target), target.weight));
+                PlanAction::Forward(Split::new(targets.collect()))
+            }
+        };
+        let limiter = |limit: &Arc<RateLimit>| (Arc::clone(limit), self.registry.limiter(limit));
+        Plan {
+            rule: Arc::clone(rule),
+            access: Access::new(&traffic.security),
+            limits: Limits::new(traffic.rate_limits.iter().map(limiter).collect()),
+            gate: traffic.concurrency.as_ref().map(|concurrency| self.registry.gate(concurrency)),
+            answer_edits: Edits::of_response([&traffic.response_headers]),
+            action,
         }
+    }
+
+    fn resolve(&self, rule: &Rule, target: &Target) -> PlanTarget {
+        let Destination::Upstream(id) = &target.to else { return PlanTarget::Missing };
+        let Some(upstream) = self.registry.find(id) else {
+            debug_assert!(false, "every upstream that a route names is described: {id}");
+            return PlanTarget::Missing;
+        };
+        let traffic = &rule.traffic;
+        PlanTarget::Upstream(Arc::new(ToUpstream {
+            choice: upstream.choice(&traffic.load_balancer.algorithm),
+            edits: Edits::of_request([&traffic.request_headers, &target.request_headers]),
+            answer_edits: Edits::of_response([&target.response_headers, &traffic.response_headers]),
+            upstream,
+        }))
     }
 }
 
-/// The rules of each host, in the order of sources and positions.
-fn rules_by_host(gateway: &Gateway) -> HashMap<Option<HostPattern>, Vec<Arc<Rule>>> {
-    let mut hosts: HashMap<Option<HostPattern>, Vec<Arc<Rule>>> = HashMap::new();
-    for route in &gateway.routes {
-        if route.hosts.is_empty() {
-            hosts.entry(None).or_default().extend(route.rules.iter().cloned());
-        }
-        for host in &route.hosts {
-            hosts.entry(Some(host.clone())).or_default().extend(route.rules.iter().cloned());
-        }
-    }
-    hosts
+/// Where a route is served; `None` is any host.
+fn hosts(route: &Route) -> impl Iterator<Item = Option<&HostPattern>> {
+    let any = route.hosts.is_empty().then_some(None);
+    any.into_iter().chain(route.hosts.iter().map(Some))
 }
 
-fn is_same(old: &[Arc<Rule>], new: &[Arc<Rule>]) -> bool {
-    old.len() == new.len() && old.iter().zip(new).all(|(old, new)| Arc::ptr_eq(old, new))
+fn position(route: &Route, number: u64, rule: u32) -> Position {
+    Position { route: number, rule, source: source(&route.source) }
+}
+
+/// Tells sources apart, for `explain`: two that meet in a number only change a word there.
+#[expect(clippy::cast_possible_truncation, reason = "any bits will do")]
+fn source(source: &Source) -> u32 {
+    match source {
+        Source::File => 0,
+        Source::Object { name, .. } => {
+            let mut hasher = DefaultHasher::new();
+            name.hash(&mut hasher);
+            hasher.finish() as u32
+        }
+    }
 }
 
 #[cfg(test)]

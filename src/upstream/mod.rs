@@ -1,62 +1,90 @@
-//! Upstreams while they run: their endpoints, connections, load.
+//! Upstreams while they run: their endpoints, connections, load, and what is known about their health.
 //!
 //! A [`LiveUpstream`] is found by identity and outlives descriptions. What changes when pods come and go is
 //! one thing: its [`EndpointSet`], swapped as a whole. A [`LiveEndpoint`] keeps its identity and what is
-//! known about it across such swaps; weights and states belong to the set.
+//! known about it (health, breaker, latency, load) across such swaps; weights and states belong to the set.
 //!
-//! The way of a request: [`LiveUpstream::pick`] an endpoint, [`pool::Pool`] gives an idle connection or
-//! [`connect`] makes one, [`http1`] carries the exchange, the connection goes back to the pool.
+//! Rules choose how endpoints are picked, and several rules may choose alike: a [`Choice`] is held by all rules that do,
+//! and every set has a balancer for each choice that somebody holds. So two rules with round robin move one cursor.
+//!
+//! The way of a request: room in the upstream, [`EndpointSet::pick`] an endpoint and take its [`Permit`],
+//! [`pool::Pool`] gives an idle connection or [`connect`] makes one, [`http1`] carries the exchange, the connection
+//! goes back to the pool, the permit is settled with what came of it.
 
 pub mod connect;
 pub mod deadline;
 pub mod endpoint;
 pub mod http1;
+pub mod permit;
 pub mod pool;
+pub mod probe;
+pub mod resolve;
+pub mod set;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::Instant;
 
 use arc_swap::{ArcSwap, Guard};
 
-use crate::config::{Endpoint, EndpointId, EndpointState, Upstream, UpstreamId, UpstreamSettings};
-use crate::lb::{Balancer, Candidates, balancer_for};
+use crate::circuitbreaker::budget::RetryBudget;
+use crate::circuitbreaker::limits::Room;
+use crate::config::traffic::Algorithm;
+use crate::config::{Endpoint, Upstream, UpstreamId};
+use crate::health::{Ejections, Rest};
 use crate::observe::metrics::ServiceMetrics;
 
-pub use endpoint::{LiveEndpoint, Load};
+pub use endpoint::LiveEndpoint;
+use probe::ProbeTarget;
+
+pub use permit::{Outcome, Permit};
+pub use set::{EndpointSet, Member, NoEndpoint};
 
 /// A group of interchangeable servers, running.
 #[derive(Debug)]
 pub struct LiveUpstream {
     id: UpstreamId,
     current: ArcSwap<EndpointSet>,
+    /// Locked by changes only; a choice that nobody holds leaves its place to the next one.
+    choices: Mutex<Vec<Weak<Choice>>>,
     metrics: Arc<ServiceMetrics>,
+    ejections: Ejections,
+    /// Requests running and waiting, all rules together.
+    pub room: Arc<Room>,
+    /// Tries added, all rules together.
+    pub budget: RetryBudget,
 }
 
-/// The endpoints of an upstream at one moment, with its settings.
+/// A way of choosing among the endpoints of one upstream. While somebody holds it, every set has a balancer for it.
 #[derive(Debug)]
-pub struct EndpointSet {
-    described: Arc<Upstream>,
-    members: Vec<Member>,
-    /// No active endpoint is left: draining ones serve.
-    uses_draining: bool,
-    balancer: Box<dyn Balancer>,
+pub struct Choice {
+    number: usize,
+    algorithm: Algorithm,
 }
 
-/// An endpoint as a member of a set.
-#[derive(Debug)]
-pub struct Member {
-    /// The living thing.
-    pub endpoint: Arc<LiveEndpoint>,
-    /// Share of requests.
-    pub weight: u32,
-    /// Whether new work may go there.
-    pub state: EndpointState,
+impl Choice {
+    /// How.
+    pub fn algorithm(&self) -> &Algorithm {
+        &self.algorithm
+    }
+
+    fn number(&self) -> usize {
+        self.number
+    }
 }
 
 impl LiveUpstream {
     /// Brings an upstream to life.
     pub fn new(described: &Arc<Upstream>, metrics: Arc<ServiceMetrics>) -> Self {
-        let empty = EndpointSet::new(Arc::clone(described), Vec::new());
-        let upstream = Self { id: described.id.clone(), current: ArcSwap::from_pointee(empty), metrics };
+        let empty = EndpointSet::empty(Arc::clone(described));
+        let upstream = Self {
+            id: described.id.clone(),
+            current: ArcSwap::from_pointee(empty),
+            choices: Mutex::default(),
+            metrics,
+            ejections: Ejections::default(),
+            room: Arc::default(),
+            budget: RetryBudget::default(),
+        };
         upstream.update(described);
         upstream
     }
@@ -76,95 +104,101 @@ impl LiveUpstream {
         self.current.load()
     }
 
+    /// The choice of this algorithm, for as long as it is held; the same for everybody who asks alike.
+    pub fn choice(&self, algorithm: &Algorithm) -> Arc<Choice> {
+        let mut choices = self.choices.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = choices.iter().filter_map(Weak::upgrade).find(|known| known.algorithm == *algorithm) {
+            return known;
+        }
+        let free = choices.iter().position(|choice| choice.strong_count() == 0);
+        let number = free.unwrap_or(choices.len());
+        let choice = Arc::new(Choice { number, algorithm: algorithm.clone() });
+        match choices.get_mut(number) {
+            Some(place) => *place = Arc::downgrade(&choice),
+            None => choices.push(Arc::downgrade(&choice)),
+        }
+        let old = self.current.load();
+        self.current.store(Arc::new(old.with_choice(&choice)));
+        choice
+    }
+
     /// Takes over a new description. Endpoints that stay keep what is known about them; those that go are
     /// retired: their idle connections close, running exchanges finish.
     pub fn update(&self, described: &Arc<Upstream>) {
+        let choices = self.choices.lock().unwrap_or_else(PoisonError::into_inner);
         let old = self.current.load();
-        if Arc::ptr_eq(&old.described, described) && old.members.len() == described.endpoints.len() {
+        if Arc::ptr_eq(old.described(), described) && old.members().len() == described.endpoints.len() {
             return;
         }
-        let member = |endpoint| Self::member(&old, described, endpoint);
+        let now = Instant::now();
+        let member = |endpoint| self.member(&old, described, endpoint, now);
         let members: Vec<Member> = described.endpoints.iter().map(member).collect();
-        for gone in &old.members {
+        for gone in old.members() {
             if !members.iter().any(|member| Arc::ptr_eq(&member.endpoint, &gone.endpoint)) {
                 gone.endpoint.retire();
             }
         }
-        self.current.store(Arc::new(EndpointSet::new(Arc::clone(described), members)));
+        let held: Vec<Option<Arc<Choice>>> = choices.iter().map(Weak::upgrade).collect();
+        for member in &members {
+            member.endpoint.health().adopt(&described.settings);
+        }
+        self.current.store(Arc::new(EndpointSet::new(Arc::clone(described), members, &held, &old)));
+        // Limits may be higher, endpoints may be new.
+        self.room.look_again();
     }
 
-    fn member(old: &EndpointSet, upstream: &Upstream, described: &Endpoint) -> Member {
+    fn member(&self, old: &EndpointSet, upstream: &Upstream, described: &Endpoint, now: Instant) -> Member {
         let endpoint = match old.find(&described.id) {
             Some(known) => Arc::clone(known),
-            None => Arc::new(LiveEndpoint::new(upstream, described)),
+            None => Arc::new(LiveEndpoint::new(upstream, described, &self.room, now)),
         };
         Member { endpoint, weight: described.weight, state: described.state }
     }
 }
 
+impl LiveUpstream {
+    /// Its endpoints, if they are probed.
+    pub fn probed(&self) -> Vec<ProbeTarget> {
+        let set = self.current.load();
+        let Some(settings) = &set.settings().active_health else { return Vec::new() };
+        let settings = Arc::new(settings.clone());
+        let target = |member: &Member| ProbeTarget {
+            number: member.endpoint.number(),
+            address: member.endpoint.address().clone(),
+            authority: member.endpoint.authority().to_owned(),
+            settings: Arc::clone(&settings),
+            health: Arc::clone(member.endpoint.health()),
+        };
+        set.members().iter().map(target).collect()
+    }
+
+    /// What a try teaches about the health and latency of its endpoint.
+    fn learn(&self, endpoint: &LiveEndpoint, outcome: Outcome, now: Instant) {
+        let set = self.current.load();
+        if let Outcome::Answered(_, took) = outcome {
+            endpoint.latency().record(took, now);
+        }
+        let Some(passive) = &set.settings().passive_health else { return };
+        let is_failure = match outcome {
+            Outcome::Answered(status, _) => passive.statuses.contains(status),
+            Outcome::Failed => true,
+        };
+        if !is_failure {
+            return endpoint.health().passive().record_success();
+        }
+        let look = || Rest::of(set.others(endpoint).map(|other| &**other.health()), now);
+        let ejected = endpoint.health().passive().record_failure(passive, now, &self.ejections, look);
+        if let Some(ejected) = ejected {
+            tracing::warn!(backend = endpoint.label(), seconds = ejected.as_secs_f64(), "failed too often, left alone");
+        }
+    }
+}
+
 impl Drop for LiveUpstream {
     fn drop(&mut self) {
-        for member in &self.current.load().members {
+        for member in self.current.load().members() {
             member.endpoint.retire();
         }
-    }
-}
-
-impl EndpointSet {
-    fn new(described: Arc<Upstream>, members: Vec<Member>) -> Self {
-        let is_active = |member: &Member| member.state == EndpointState::Active && member.weight > 0;
-        let uses_draining = !members.iter().any(is_active);
-        let counts = |member: &Member| uses_draining || member.state == EndpointState::Active;
-        let weights: Vec<u32> = members.iter().map(|member| if counts(member) { member.weight } else { 0 }).collect();
-        Self { described, uses_draining, balancer: balancer_for(&weights), members }
-    }
-
-    /// Knowledge about these servers.
-    pub fn settings(&self) -> &UpstreamSettings {
-        &self.described.settings
-    }
-
-    /// All of them, those too that get nothing new.
-    pub fn members(&self) -> &[Member] {
-        &self.members
-    }
-
-    /// The endpoint that goes next, another one than those already tried if there is one.
-    pub fn pick(&self, tried: &[Arc<LiveEndpoint>]) -> Option<Arc<LiveEndpoint>> {
-        let untried = Untried { set: self, tried };
-        let index = self.balancer.next(&untried).or_else(|| match tried {
-            [] => None,
-            _ => self.balancer.next(&Untried { set: self, tried: &[] }),
-        })?;
-        self.members.get(index).map(|member| Arc::clone(&member.endpoint))
-    }
-
-    fn find(&self, id: &EndpointId) -> Option<&Arc<LiveEndpoint>> {
-        self.members.iter().map(|member| &member.endpoint).find(|endpoint| endpoint.id() == id)
-    }
-}
-
-/// The members of a set, without those already tried for this request.
-struct Untried<'a> {
-    set: &'a EndpointSet,
-    tried: &'a [Arc<LiveEndpoint>],
-}
-
-impl Candidates for Untried<'_> {
-    fn len(&self) -> usize {
-        self.set.members.len()
-    }
-
-    fn weight(&self, index: usize) -> u32 {
-        match self.set.members.get(index) {
-            Some(member) if self.set.uses_draining || member.state == EndpointState::Active => member.weight,
-            _ => 0,
-        }
-    }
-
-    fn is_usable(&self, index: usize) -> bool {
-        let Some(member) = self.set.members.get(index) else { return false };
-        !self.tried.iter().any(|tried| Arc::ptr_eq(tried, &member.endpoint))
     }
 }
 

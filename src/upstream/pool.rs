@@ -3,13 +3,19 @@
 //! Each worker has its own, so that taking one out is a look into a map without a lock. The one used last
 //! is taken first: the others age and close when load goes down. What is closed by the server, too old, or
 //! belongs to an endpoint that is gone is dropped by [`Pool::sweep`], once a second.
+//!
+//! The memory that answers are read into does not idle along with a connection: it goes on a small pile, from
+//! which the next connection that is taken out gets it. Ten thousand idle connections hold no more of it than
+//! two.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::config::UpstreamSettings;
+use bytes::BytesMut;
+
+use crate::config::upstream::PoolSettings;
 
 use super::LiveEndpoint;
 use super::http1::Connection;
@@ -17,10 +23,15 @@ use super::http1::Connection;
 /// How often [`Pool::sweep`] is to be called.
 pub const SWEEP_EVERY: Duration = Duration::from_secs(1);
 
+/// Buffers without a connection, 8 KiB each: as many as a worker has exchanges just before and after their
+/// connection is idle.
+const MAX_SPARE_BUFFERS: usize = 64;
+
 /// Idle connections, by endpoint.
 #[derive(Debug, Default)]
 pub struct Pool {
     idle: RefCell<HashMap<u64, Shelf, ahash::RandomState>>,
+    spare: RefCell<Vec<BytesMut>>,
 }
 
 #[derive(Debug)]
@@ -43,25 +54,33 @@ impl Pool {
         let shelf = idle.get_mut(&endpoint.number())?;
         while let Some(mut last) = shelf.connections.pop() {
             if last.until > now && last.connection.is_usable() {
+                if let Some(buffer) = self.spare.borrow_mut().pop() {
+                    last.connection.lend_buffer(buffer);
+                }
                 return Some(last.connection);
             }
         }
         None
     }
 
-    /// Keeps a connection for the next request, unless there are enough or its endpoint is gone.
-    pub fn put(&self, endpoint: &Arc<LiveEndpoint>, connection: Connection, settings: &UpstreamSettings, now: Instant) {
-        if endpoint.is_retired() {
+    /// Keeps a connection for the next request, unless it is used up, there are enough, or its endpoint is gone.
+    pub fn put(&self, endpoint: &Arc<LiveEndpoint>, mut connection: Connection, settings: &PoolSettings, now: Instant) {
+        let is_used_up = settings.max_requests > 0 && connection.served() >= settings.max_requests;
+        let until = keep_until(&connection, settings, now);
+        if endpoint.is_retired() || is_used_up || until <= now {
             return;
         }
-        let limit = settings.pool.idle_timeout;
-        let limit = connection.idle_limit().map_or(limit, |servers| servers.min(limit));
         let mut idle = self.idle.borrow_mut();
         let shelf = idle
             .entry(endpoint.number())
             .or_insert_with(|| Shelf { endpoint: Arc::clone(endpoint), connections: Vec::new() });
-        if shelf.connections.len() < settings.pool.max_idle {
-            shelf.connections.push(Idle { connection, until: now + limit });
+        if shelf.connections.len() < settings.max_idle {
+            let mut spare = self.spare.borrow_mut();
+            let buffer = connection.take_buffer();
+            if spare.len() < MAX_SPARE_BUFFERS && buffer.capacity() > 0 {
+                spare.push(buffer);
+            }
+            shelf.connections.push(Idle { connection, until });
         }
     }
 
@@ -86,3 +105,13 @@ impl Pool {
         self.idle.borrow().is_empty()
     }
 }
+
+/// The earliest of: unused for too long by our settings or by the server's word, and too old.
+fn keep_until(connection: &Connection, settings: &PoolSettings, now: Instant) -> Instant {
+    let ours = settings.idle_timeout;
+    let until = now + connection.idle_limit().map_or(ours, |servers| servers.min(ours));
+    if settings.max_age.is_zero() { until } else { until.min(connection.made_at() + settings.max_age) }
+}
+
+#[cfg(test)]
+mod tests;

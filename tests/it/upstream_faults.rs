@@ -97,6 +97,34 @@ fn h098_a_server_that_closes_while_it_reads_is_tried_again_only_if_that_is_safe(
 }
 
 #[test]
+fn h098_a_request_with_a_body_is_sent_again_whole_while_it_is_short_enough_to_be_held() {
+    // The first request of a connection is answered; the second is read and not answered.
+    let backend = Backend::scripted(|mut connection| {
+        if connection.request()?.is_some() {
+            connection.write(b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\nx")?;
+            connection.request()?;
+        }
+        Ok(())
+    });
+    let gateway = crate::lang::gateway::gateway_with(
+        &format!("routes: [{{path: /, backends: [{}]}}]", backend.url()),
+        &["--workers", "1"],
+    );
+    let put = |body: &str| {
+        let length = body.len();
+        let request =
+            format!("PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{body}");
+        try_exchange(gateway.port, request.as_bytes()).expect("an answer").status
+    };
+    let (short, long) = ("short ".repeat(1000), "long".repeat(50_000));
+    assert_eq!(put("first"), 200);
+    assert_eq!(put(&short), 200, "tried again on a new connection");
+    let bodies: Vec<_> = backend.seen().into_iter().map(|seen| seen.body).collect();
+    assert_eq!(bodies, [b"first".to_vec(), short.clone().into_bytes(), short.into_bytes()]);
+    assert_eq!(put(&long), 502, "more than 64 KiB were sent before the server closed");
+}
+
+#[test]
 fn h099_timeouts_of_servers_that_never_answer() {
     let backend = Backend::scripted(|mut connection| {
         connection.request()?;

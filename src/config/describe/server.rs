@@ -10,7 +10,7 @@ use super::form::describe_url;
 use super::health::{describe_breaker, describe_health, describe_slow_start};
 use super::value::Block;
 use crate::config::id::EndpointId;
-use crate::config::problem::{Problem, Slug};
+use crate::config::problem::Problem;
 use crate::config::spec::{
     EndpointSpec, EndpointStateSpec, PoolSpec, RetryBudgetSpec, UpstreamDefaultsSpec, UpstreamLimitsSpec,
 };
@@ -132,14 +132,5 @@ pub fn merge_endpoint(endpoints: &mut Vec<Endpoint>, endpoint: Endpoint) {
             known.state = known.state.min(endpoint.state);
         }
         None => endpoints.push(endpoint),
-    }
-}
-
-/// Takes a written duration over; a wrong one is a problem and changes nothing.
-pub fn read_duration(text: Option<&str>, at: &str, problems: &mut Vec<Problem>, value: &mut Duration) {
-    match text.map(crate::config::units::parse_duration) {
-        Some(Ok(duration)) => *value = duration,
-        Some(Err(error)) => problems.push(Problem::new(at, Slug::DurationForm, error.to_string())),
-        None => {}
     }
 }

@@ -2,8 +2,9 @@
 
 use super::*;
 use crate::config::problem::Effect;
+use crate::config::route::{Destination, PathMatch, Target};
 
-/// A place with one upstream and one Service, where some hosts may be URLs.
+/// A place with one upstream, one policy, one listener and one Service, where some hosts may be URLs.
 struct Place {
     is_object: bool,
 }
@@ -48,6 +49,39 @@ impl Scope for Place {
         }
         Err(Problem::new(at, Slug::UpstreamMissing, "no such upstream"))
     }
+
+    fn listener(&self, name: &str, at: &str) -> Result<(), Problem> {
+        around().listener(name, at)
+    }
+
+    fn policy(&self, name: &str, at: &str) -> Result<Arc<Layer>, Problem> {
+        around().policy(name, at)
+    }
+
+    fn defaults(&self) -> Arc<Traffic> {
+        DEFAULTS.with(Arc::clone)
+    }
+
+    fn check_priority(&self, at: &str) -> Result<(), Problem> {
+        if self.is_object { Err(Problem::new(at, Slug::NotSupported, "not supported")) } else { Ok(()) }
+    }
+}
+
+thread_local! {
+    static DEFAULTS: Arc<Traffic> = Arc::default();
+}
+
+fn around() -> Surroundings {
+    let fields: TrafficFields =
+        serde_yaml::from_str("{retries: {attempts: 1}, rateLimits: [{name: one, rate: 1/s}]}").expect("fields");
+    let mut problems = Vec::new();
+    let layer = describe_layer(&fields, "policies/strict", At::Start("policies[0]"), &mut problems);
+    assert_eq!(problems, Vec::new());
+    Surroundings {
+        listeners: vec!["http".to_owned(), "internal".to_owned()],
+        policies: [("strict".to_owned(), Arc::new(layer))].into_iter().collect(),
+        ..Surroundings::default()
+    }
 }
 
 fn describe_in(mut scope: Place, yaml: &str) -> Described {
@@ -59,10 +93,14 @@ fn describe(yaml: &str) -> Described {
     describe_in(FILE, yaml)
 }
 
-fn described_well(yaml: &str) -> Described {
+pub fn described_well(yaml: &str) -> Described {
     let described = describe(yaml);
     assert_eq!(described.problems, Vec::new());
     described
+}
+
+pub fn rules_of(described: &Described) -> impl Iterator<Item = &Rule> {
+    described.routes.iter().flat_map(|route| &route.rules).map(AsRef::as_ref)
 }
 
 fn only_rule(described: &Described) -> &Rule {
@@ -411,4 +449,135 @@ fn the_same_match_on_one_host_is_found_whatever_its_writing() {
         .map(|found| (found.host.map(ToString::to_string), found.rule.at.as_str(), found.winner.at.as_str()))
         .collect();
     assert_eq!(found, [(Some("b".to_owned()), "routes[1]", "routes[0]")]);
+}
+
+#[test]
+fn the_same_match_with_another_priority_or_listener_is_another_rule() {
+    let described = described_well(
+        "- {path: /x, backends: [{url: 'http://a:1'}]}\n\
+         - {path: /x, priority: 1, backends: [{url: 'http://b:1'}]}\n\
+         - {path: /x, listeners: [http], priority: -1, backends: [{url: 'http://c:1'}]}\n\
+         - {path: /x, listeners: [internal], priority: -1, backends: [{url: 'http://d:1'}]}\n",
+    );
+    assert!(find_duplicates(described.routes.iter()).is_empty());
+    let ids: Vec<&str> = rules_of(&described).map(|rule| rule.id.as_str()).collect();
+    assert_eq!(
+        ids,
+        [
+            "file/any host/prefix /x",
+            "file/any host/prefix /x priority=1",
+            "file/any host on http/prefix /x priority=-1",
+            "file/any host on internal/prefix /x priority=-1",
+        ]
+    );
+    let twice = described_well(
+        "- {path: /x, listeners: [http, internal], backends: [{url: 'http://a:1'}]}\n\
+         - {path: /x, listeners: [internal], backends: [{url: 'http://b:1'}]}\n",
+    );
+    assert_eq!(find_duplicates(twice.routes.iter()).len(), 1);
+}
+
+#[test]
+fn a_route_on_listeners_that_do_not_exist_is_nowhere() {
+    let described = describe("- {listeners: [htp], backends: [{url: 'http://a:1'}]}");
+    assert_eq!(problems(&described), [("routes[0].listeners[0]".to_owned(), "listener-missing")]);
+    assert_eq!(described.routes[0].rules, Vec::new());
+    let described = describe("- {listeners: [htp, http], backends: [{url: 'http://a:1'}]}");
+    assert_eq!(described.routes[0].listeners, ["http"]);
+    assert!(matches!(only_rule(&described).action, Action::Forward(_)));
+}
+
+#[test]
+fn a_broken_pattern_keeps_its_place() {
+    let described = describe("- {pathRegex: '/api/v[', backends: [{url: 'http://a:1'}]}");
+    let PathMatch::Regex(pattern) = &only_rule(&described).matches.path else { panic!("a pattern") };
+    assert!(pattern.matches("/api/v1/x") && !pattern.matches("/other"));
+    assert_eq!(only_rule(&described).action, Action::Broken);
+}
+
+#[test]
+fn every_kind_of_broken_condition_counts_as_true() {
+    for broken in [
+        "{header: a, query: b, present: true}",
+        "{header: a}",
+        "{header: 'a b', present: true}",
+        "{query: q, regex: '('}",
+        "{clientAddress: [10.0.0.0/8, 10.0.0.1/8]}",
+        "{clientAddress: [10.0.0.0/8], present: false}",
+    ] {
+        let described = describe(&format!(
+            "- {{conditions: [{broken}, {{header: x, present: true}}], backends: [{{url: 'http://a:1'}}]}}"
+        ));
+        let rule = only_rule(&described);
+        assert_eq!(rule.matches.to_string(), "prefix / header:x present true", "{broken}");
+        assert_eq!(rule.action, Action::Broken, "{broken}");
+    }
+}
+
+#[test]
+fn a_check_that_cannot_be_built_turns_the_rule_off() {
+    for broken in [
+        "security: {allow: [10.0.0.1/8]}",
+        "security: {deny: [localhost]}",
+        "rateLimits: [{name: x, rate: 0/s}]",
+        "rateLimits: [{name: x, rate: 1/s, key: ['claim:sub']}]",
+        "concurrency: {}",
+        "limits: {requestBody: 1m}",
+        "use: [missing]",
+    ] {
+        let described = describe(&format!("- {{{broken}, backends: [{{url: 'http://a:1'}}]}}"));
+        assert_eq!(only_rule(&described).action, Action::Broken, "{broken}");
+    }
+}
+
+#[test]
+fn objects_have_no_priority_and_no_defaults_of_their_own() {
+    let described = describe_in(OBJECT, "- {hosts: [a], priority: 7, backends: [{service: {name: web, port: 80}}]}");
+    assert_eq!(problems(&described), [("spec.routes[0].priority".to_owned(), "not-supported")]);
+    assert_eq!(only_rule(&described).action, Action::Broken);
+    assert_eq!(only_rule(&described).priority, 0);
+}
+
+#[test]
+fn a_url_with_headers_of_its_own_is_an_upstream_of_its_own() {
+    let described = described_well(
+        "- backends: [{url: 'http://a:1', weight: 9}, \
+         {url: 'http://b:1', requestHeaders: {set: {X-Canary: '1'}}}, {url: 'http://c:1', requestHeaders: {}}]",
+    );
+    let servers = |index: usize| {
+        let upstream = &described.upstreams[index];
+        let endpoints: Vec<&str> = upstream.endpoints.iter().map(|endpoint| endpoint.id.as_str()).collect();
+        (upstream.id.as_str(), endpoints)
+    };
+    assert_eq!(servers(0), ("file/any host/prefix /", vec!["a:1", "c:1"]));
+    assert_eq!(servers(1), ("file/any host/prefix //b:1", vec!["b:1"]));
+    let Action::Forward(targets) = &only_rule(&described).action else { panic!("the rule is good") };
+    let weights: Vec<(u32, bool)> =
+        targets.iter().map(|target| (target.weight, target.request_headers.is_empty())).collect();
+    assert_eq!(weights, [(10, true), (1, false)]);
+}
+
+/// Loading is bounded by two seconds for all of it; this is one part. Ten times more is allowed here, as tests are
+/// not optimised.
+#[test]
+fn a_hundred_thousand_routes_are_described_in_good_time() {
+    let spec = |index: usize| RouteSpec {
+        hosts: Some(vec![format!("h{}.example.com", index % 1000)]),
+        rule: RuleFields {
+            path: Some(format!("/path/{index}")),
+            backends: Some(vec![crate::config::spec::BackendSpec {
+                url: Some("http://10.0.0.1:8080".to_owned()),
+                ..Default::default()
+            }]),
+            ..RuleFields::default()
+        },
+        ..RouteSpec::default()
+    };
+    let specs: Vec<RouteSpec> = (0..100_000).map(spec).collect();
+    let began = std::time::Instant::now();
+    let described = describe_routes(&specs, &mut Place { is_object: false });
+    let took = began.elapsed();
+    assert_eq!(described.routes.len(), 100_000);
+    println!("described in {took:?}");
+    assert!(took < std::time::Duration::from_secs(10), "{took:?}");
 }

@@ -1,14 +1,16 @@
 //! What routes of a file can see: the file's own upstreams, any URL, no Services.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use super::Part;
-use crate::config::describe::{Scope, describe_endpoints, describe_settings};
+use crate::config::describe::{Layer, Scope, Surroundings, describe_endpoints, describe_settings};
 use crate::config::id::UpstreamId;
 use crate::config::nearest::nearest;
 use crate::config::problem::{Problem, Slug};
 use crate::config::route::Source;
 use crate::config::spec::{ServiceSpec, UpstreamSpec};
+use crate::config::traffic::Traffic;
 use crate::config::upstream::{Upstream, UpstreamSettings};
 
 /// Stands before the identities of rules, whose URLs are upstreams too.
@@ -23,6 +25,8 @@ pub struct FileScope {
     is_incomplete: bool,
     /// What holds for servers of which nothing nearer is written.
     defaults: UpstreamSettings,
+    /// Listeners, policies, defaults.
+    pub around: Surroundings,
 }
 
 /// Describes the named upstreams of all files, and what routes see of them.
@@ -34,7 +38,7 @@ pub fn describe_upstreams(
     let is_incomplete = parts.iter().any(|part| {
         part.root.is_none() || part.form.as_slice().iter().any(|found| found.problem.path.starts_with("upstream"))
     });
-    let mut scope = FileScope { upstreams: BTreeMap::new(), is_incomplete, defaults };
+    let mut scope = FileScope { upstreams: BTreeMap::new(), is_incomplete, defaults, around: Surroundings::default() };
     let mut upstreams = Vec::new();
     for part in parts {
         for (at, spec) in part.placed("upstreams", part.spec.upstreams.as_ref()) {
@@ -120,5 +124,21 @@ impl Scope for FileScope {
             None => format!("no upstream {name:?} in this configuration"),
         };
         Err(Problem::new(at, Slug::UpstreamMissing, message))
+    }
+
+    fn listener(&self, name: &str, at: &str) -> Result<(), Problem> {
+        self.around.listener(name, at)
+    }
+
+    fn policy(&self, name: &str, at: &str) -> Result<Arc<Layer>, Problem> {
+        self.around.policy(name, at)
+    }
+
+    fn defaults(&self) -> Arc<Traffic> {
+        Arc::clone(&self.around.defaults)
+    }
+
+    fn check_priority(&self, _at: &str) -> Result<(), Problem> {
+        Ok(())
     }
 }

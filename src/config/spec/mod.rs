@@ -9,10 +9,12 @@
 //! exist once more in `describe`, since files never see an API server and an old CRD lets old
 //! mistakes through.
 //!
-//! Here stand the two documents and how they name servers; `route`, `traffic`, `upstream`, `listener` and `operator`
-//! hold what they are made of.
+//! Here stand the two documents and how they name servers; `route`, `traffic`, `limit`, `message`, `upstream`,
+//! `listener` and `operator` hold what they are made of.
 
+mod limit;
 mod listener;
+mod message;
 mod operator;
 mod route;
 mod traffic;
@@ -22,7 +24,9 @@ use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use kube::KubeSchema;
 use serde::{Deserialize, Serialize};
 
+pub use limit::*;
 pub use listener::*;
+pub use message::*;
 pub use operator::*;
 pub use route::*;
 pub use traffic::*;
@@ -51,6 +55,12 @@ pub struct BackendSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0, max = 1_000_000))]
     pub weight: Option<i32>,
+    /// Changes on the way to this backend only, after those of the rule.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub request_headers: Option<HeaderEditsSpec>,
+    /// Changes on the way back from this backend only, before those of the rule.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub response_headers: Option<HeaderEditsSpec>,
 }
 
 /// A port of a Service.
@@ -81,7 +91,10 @@ pub struct FileSpec {
     /// Named groups of servers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub upstreams: Option<Vec<UpstreamSpec>>,
-    /// What holds where nothing nearer is written.
+    /// Choices that routes and rules take over by name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub policies: Option<Vec<PolicySpec>>,
+    /// What holds wherever nothing nearer is said.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub defaults: Option<DefaultsSpec>,
     /// What operators see.
@@ -90,15 +103,6 @@ pub struct FileSpec {
     /// Where rate limits are counted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rate_limit_store: Option<RateLimitStoreSpec>,
-}
-
-/// What holds where nothing nearer is written (file only).
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct DefaultsSpec {
-    /// For every upstream, field by field.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub upstream: Option<UpstreamDefaultsSpec>,
 }
 
 /// The spec of a `GatewayRoute`: the parts of the file that tenants may write.

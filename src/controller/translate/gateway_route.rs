@@ -16,9 +16,13 @@ use serde_json::Value;
 
 use super::references::namespace_of;
 use super::services::{self, Found, ServicePort, Unusable};
-use crate::config::describe::{Scope, describe_endpoints, describe_routes, describe_settings, find_duplicates};
+use crate::config::describe::{
+    Layer, Scope, Surroundings, describe_endpoints, describe_routes, describe_settings, find_duplicates,
+};
+use crate::config::listener::Listener;
 use crate::config::nearest::nearest;
 use crate::config::spec::{ObjectSpec, RouteSpec, ServiceSpec, UpstreamSpec};
+use crate::config::traffic::Traffic;
 use crate::config::{
     Action, Destination, Effect, HostPattern, Problem, Route, Slug, Source, UpstreamId, UpstreamSettings,
 };
@@ -200,16 +204,19 @@ fn own_duplicates(routes: &[Route]) -> Vec<OwnDuplicate> {
     own.collect()
 }
 
-/// Whatever is written and does not send on is off: broken, or on a route without any usable host.
+/// Whatever is written and does nothing is off: broken, or on a route without any usable host.
 fn count_rules(written: &[RouteSpec], routes: &[Route]) -> PartRules {
     let written = written.iter().map(|route| route.rules.as_ref().map_or(1, Vec::len)).sum();
     let mut count = PartRules { written, off: written, partly: 0 };
     let rules = routes.iter().filter(|route| !route.hosts.is_empty()).flat_map(|route| &route.rules);
     for rule in rules {
-        if let Action::Forward(targets) = &rule.action {
-            count.off -= 1;
-            count.partly += usize::from(targets.iter().any(|target| target.to == Destination::Missing));
-        }
+        let is_partly = match &rule.action {
+            Action::Forward(targets) => targets.iter().any(|target| target.to == Destination::Missing),
+            Action::Redirect(_) | Action::Respond(_) => false,
+            Action::Broken => continue,
+        };
+        count.off -= 1;
+        count.partly += usize::from(is_partly);
     }
     count
 }
@@ -343,5 +350,25 @@ impl Scope for ObjectScope<'_> {
             None => format!("no upstream {name:?} in this object: to reach a Service, write service"),
         };
         Err(Problem::new(at, Slug::UpstreamMissing, message))
+    }
+
+    fn listener(&self, name: &str, at: &str) -> Result<(), Problem> {
+        // In a cluster there is the one of every Sluice.
+        let listeners = vec![Listener::default_http().name];
+        Surroundings { listeners, ..Surroundings::default() }.listener(name, at)
+    }
+
+    /// Policies are objects of a kind that does not exist yet.
+    fn policy(&self, _name: &str, at: &str) -> Result<Arc<Layer>, Problem> {
+        Err(Problem::new(at, Slug::NotSupported, "use is not supported yet in objects"))
+    }
+
+    fn defaults(&self) -> Arc<Traffic> {
+        Arc::default()
+    }
+
+    /// It is for the owner of a host, and who that is an object by itself does not tell.
+    fn check_priority(&self, at: &str) -> Result<(), Problem> {
+        Err(Problem::new(at, Slug::NotSupported, "priority is not supported yet in objects"))
     }
 }

@@ -11,8 +11,8 @@ use super::head::{ResponseError, parse_trailers};
 
 /// All extensions of one body together: nobody needs more, and every byte of them costs.
 const MAX_EXTENSION_BYTES: usize = 16 * 1024;
-/// The trailer section of one body.
-const MAX_TRAILER_BYTES: usize = 64 * 1024;
+/// The trailer section of one body. It is read from its start whenever a piece of it comes, so it is short.
+const MAX_TRAILER_BYTES: usize = 16 * 1024;
 /// A size line without its extension: sixteen digits and CRLF.
 const MAX_SIZE_DIGITS: usize = 16;
 

@@ -5,10 +5,12 @@ use std::mem::MaybeUninit;
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 
+use super::framing::{BodyFraming, Promise, Said, has_token};
+
 /// The head of one response.
 #[derive(Debug)]
 pub struct ResponseHead {
-    /// 101 or 200 and above; other interim responses were read over.
+    /// 101 after an upgrade that was asked for, else 200 and above; other interim responses were read over.
     pub status: StatusCode,
     /// As received, in order.
     pub headers: HeaderMap,
@@ -16,19 +18,8 @@ pub struct ResponseHead {
     pub framing: BodyFraming,
     /// Whether the server will take another request on this connection.
     pub keeps_alive: bool,
-}
-
-/// How a response body ends.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum BodyFraming {
-    /// There is none.
-    None,
-    /// After this many bytes, at least one.
-    Length(u64),
-    /// With the last chunk.
-    Chunked,
-    /// When the server closes.
-    UntilClose,
+    /// For how long and how many.
+    pub promise: Promise,
 }
 
 /// Why bytes are no response, or not one that can be passed on.
@@ -49,7 +40,7 @@ pub enum ResponseError {
     /// The chunks are malformed.
     #[error("the chunks of the response are malformed")]
     Chunk,
-    /// 101 although no upgrade was asked for, or more than [`MAX_INTERIM`] interim responses.
+    /// 101 although no upgrade, or another one, was asked for, or more interim responses than are read over.
     #[error("the server sent an interim response that was not asked for")]
     Interim,
 }
@@ -58,18 +49,23 @@ pub enum ResponseError {
 pub const MAX_HEAD_BYTES: usize = 64 * 1024;
 /// As many as clients may send.
 pub const MAX_HEADERS: usize = 100;
-/// Interim responses (1xx) read over before one that counts.
-pub const MAX_INTERIM: u32 = 32;
+/// Most responses have fewer; where these stand is noted without an allocation.
+const FEW_HEADERS: usize = 32;
 
 /// Takes a head out of `buffer`; none if it has not come in full.
 ///
 /// # Errors
 /// [`ResponseError`] for what is no response to a request with `method`.
 pub fn parse(buffer: &mut BytesMut, method: &Method) -> Result<Option<ResponseHead>, ResponseError> {
+    // The parser would read over empty lines before the status line.
+    if buffer.first().is_some_and(|first| *first != b'H') {
+        return Err(ResponseError::Malformed);
+    }
     let mut slots = [const { MaybeUninit::uninit() }; MAX_HEADERS];
     let mut response = httparse::Response::new(&mut []);
     let parser = httparse::ParserConfig::default();
     let bytes = match parser.parse_response_with_uninit_headers(&mut response, buffer, &mut slots) {
+        Ok(httparse::Status::Complete(bytes)) if bytes > MAX_HEAD_BYTES => return Err(ResponseError::TooLarge),
         Ok(httparse::Status::Complete(bytes)) => bytes,
         Ok(httparse::Status::Partial) if buffer.len() > MAX_HEAD_BYTES => return Err(ResponseError::TooLarge),
         Ok(httparse::Status::Partial) => return Ok(None),
@@ -81,15 +77,40 @@ pub fn parse(buffer: &mut BytesMut, method: &Method) -> Result<Option<ResponseHe
     let status = StatusCode::from_u16(code).map_err(|_| ResponseError::Malformed)?;
     // Positions first: the parsed head borrows the buffer that is then taken apart without a copy.
     let base = buffer.as_ptr() as usize;
-    let spans: Vec<Span> = response.headers.iter().map(|header| Span::of(base, header)).collect();
-    if buffer.get(..bytes).is_some_and(has_bare_newline) {
+    let mut few = [Span::default(); FEW_HEADERS];
+    let mut many = Vec::new();
+    let spans = match few.get_mut(..response.headers.len()) {
+        Some(few) => few,
+        None => {
+            many.resize(response.headers.len(), Span::default());
+            &mut many[..]
+        }
+    };
+    for (span, header) in spans.iter_mut().zip(response.headers.iter()) {
+        *span = Span::of(base, header);
+    }
+    if buffer.get(..bytes).is_none_or(has_bare_newline) {
         return Err(ResponseError::Malformed);
     }
     let block = buffer.split_to(bytes).freeze();
-    let headers = collect_headers(&block, &spans)?;
-    let framing = body_framing(status, &headers, method, is_http_11)?;
-    let keeps_alive = keeps_alive(&headers, is_http_11) && framing != BodyFraming::UntilClose;
-    Ok(Some(ResponseHead { status, headers, framing, keeps_alive }))
+    let (headers, said) = collect_headers(&block, spans)?;
+    let framing = said.framing(status, method, is_http_11)?;
+    let keeps_alive = said.keeps_alive(is_http_11) && framing != BodyFraming::UntilClose;
+    Ok(Some(ResponseHead { status, headers, framing, keeps_alive, promise: said.promise }))
+}
+
+/// Whether a 101 is the answer to a request that asked for this upgrade: exactly its protocol, and both headers
+/// that say so (RFC 9110, section 7.8). A length or a coding would make the first bytes of the tunnel a body.
+pub(super) fn is_switch_to(protocol: &HeaderValue, headers: &HeaderMap) -> bool {
+    let mut chosen = headers.get_all(header::UPGRADE).iter();
+    let is_chosen = chosen.next().is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(protocol.as_bytes()));
+    let says_upgrade = |value: &HeaderValue| has_token(value.as_bytes(), b"upgrade");
+    let has_length = headers.get(header::CONTENT_LENGTH).is_some_and(|value| value != "0");
+    is_chosen
+        && chosen.next().is_none()
+        && headers.get_all(header::CONNECTION).iter().any(says_upgrade)
+        && !has_length
+        && !headers.contains_key(header::TRANSFER_ENCODING)
 }
 
 /// Takes a trailer section out of `buffer`; none if it has not come in full.
@@ -104,7 +125,7 @@ pub fn parse_trailers(buffer: &mut BytesMut, max_bytes: usize) -> Result<Option<
         Ok(httparse::Status::Partial) => return Ok(None),
         Err(_) => return Err(ResponseError::Malformed),
     };
-    if buffer.get(..bytes).is_some_and(has_bare_newline) {
+    if buffer.get(..bytes).is_none_or(has_bare_newline) {
         return Err(ResponseError::Malformed);
     }
     let mut trailers = HeaderMap::new();
@@ -118,6 +139,7 @@ pub fn parse_trailers(buffer: &mut BytesMut, max_bytes: usize) -> Result<Option<
 }
 
 /// Where a header stands in its block.
+#[derive(Clone, Copy, Default)]
 struct Span {
     name: (usize, usize),
     value: (usize, usize),
@@ -132,84 +154,25 @@ impl Span {
     }
 }
 
-fn collect_headers(block: &Bytes, spans: &[Span]) -> Result<HeaderMap, ResponseError> {
+fn collect_headers(block: &Bytes, spans: &[Span]) -> Result<(HeaderMap, Said), ResponseError> {
+    // Two more: what is added on the way to the client.
     let mut headers = HeaderMap::with_capacity(spans.len() + 2);
+    let mut said = Said::default();
     for span in spans {
         let name = HeaderName::from_bytes(&block[span.name.0..span.name.1]).map_err(|_| ResponseError::Malformed)?;
-        let value = HeaderValue::from_maybe_shared(block.slice(span.value.0..span.value.1))
-            .map_err(|_| ResponseError::Malformed)?;
-        headers.append(name, value);
+        let value = block.slice(span.value.0..span.value.1);
+        said.hear(name.as_str(), &value)?;
+        headers.append(name, HeaderValue::from_maybe_shared(value).map_err(|_| ResponseError::Malformed)?);
     }
-    Ok(headers)
+    Ok((headers, said))
 }
 
-/// httparse lets a line end with LF alone; here a line ends with CRLF.
+/// httparse lets a line end with LF alone; here a line ends with CRLF. Counted, as that needs no branch for
+/// each byte.
 fn has_bare_newline(block: &[u8]) -> bool {
-    let mut previous = 0;
-    for &byte in block {
-        if byte == b'\n' && previous != b'\r' {
-            return true;
-        }
-        previous = byte;
-    }
-    false
-}
-
-/// RFC 9112, section 6.3, without its leniency: two ways to tell the length are an error.
-fn body_framing(
-    status: StatusCode,
-    headers: &HeaderMap,
-    method: &Method,
-    is_http_11: bool,
-) -> Result<BodyFraming, ResponseError> {
-    let length = content_length(headers)?;
-    let mut codings = headers.get_all(header::TRANSFER_ENCODING).iter();
-    let coding = codings.next();
-    let has_no_body = *method == Method::HEAD
-        || status.is_informational()
-        || status == StatusCode::NO_CONTENT
-        || status == StatusCode::NOT_MODIFIED;
-    match (coding, length) {
-        (Some(_), Some(_)) => Err(ResponseError::Length),
-        (Some(value), None) => {
-            if !is_http_11 || codings.next().is_some() || !value.as_bytes().eq_ignore_ascii_case(b"chunked") {
-                return Err(ResponseError::TransferCoding);
-            }
-            Ok(if has_no_body { BodyFraming::None } else { BodyFraming::Chunked })
-        }
-        _ if has_no_body => Ok(BodyFraming::None),
-        (None, Some(0)) => Ok(BodyFraming::None),
-        (None, Some(length)) => Ok(BodyFraming::Length(length)),
-        (None, None) => Ok(BodyFraming::UntilClose),
-    }
-}
-
-fn content_length(headers: &HeaderMap) -> Result<Option<u64>, ResponseError> {
-    let mut found = None;
-    for value in headers.get_all(header::CONTENT_LENGTH) {
-        let text = value.as_bytes();
-        if text.is_empty() || text.len() > 19 || !text.iter().all(u8::is_ascii_digit) {
-            return Err(ResponseError::Length);
-        }
-        let length = text.iter().fold(0_u64, |sum, digit| sum * 10 + u64::from(digit - b'0'));
-        if found.is_some_and(|known| known != length) {
-            return Err(ResponseError::Length);
-        }
-        found = Some(length);
-    }
-    Ok(found)
-}
-
-fn keeps_alive(headers: &HeaderMap, is_http_11: bool) -> bool {
-    let mut says_close = false;
-    let mut says_keep_alive = false;
-    for value in headers.get_all(header::CONNECTION) {
-        for token in value.as_bytes().split(|byte| *byte == b',') {
-            says_close |= token.trim_ascii().eq_ignore_ascii_case(b"close");
-            says_keep_alive |= token.trim_ascii().eq_ignore_ascii_case(b"keep-alive");
-        }
-    }
-    !says_close && (is_http_11 || says_keep_alive)
+    let newlines = block.iter().filter(|byte| **byte == b'\n').count();
+    let line_ends = block.iter().zip(block.iter().skip(1)).filter(|pair| *pair == (&b'\r', &b'\n')).count();
+    newlines != line_ends
 }
 
 #[cfg(test)]
@@ -287,7 +250,47 @@ mod tests {
         assert_eq!(keeps("HTTP/1.1 200 X\r\n\r\n"), Ok(Some(false)));
     }
 
+    #[test]
+    fn h026_what_is_the_answer_to_an_upgrade() {
+        let switches = |headers: &[(&'static str, &'static str)]| {
+            let mut map = HeaderMap::new();
+            for (name, value) in headers {
+                map.append(HeaderName::from_static(name), HeaderValue::from_static(value));
+            }
+            is_switch_to(&HeaderValue::from_static("websocket"), &map)
+        };
+        let connection = ("connection", "x, Upgrade");
+        assert!(switches(&[("upgrade", "WebSocket"), connection]));
+        assert!(switches(&[("upgrade", "websocket"), ("connection", "x"), connection, ("content-length", "0")]));
+        for wrong in [
+            &[("upgrade", "websocket")][..],
+            &[connection],
+            &[("upgrade", "h2c"), connection],
+            &[("upgrade", "websocket, h2c"), connection],
+            &[("upgrade", "websocket"), ("upgrade", "h2c"), connection],
+            &[("upgrade", "websocket"), ("connection", "close")],
+            &[("upgrade", "websocket"), connection, ("content-length", "5")],
+            &[("upgrade", "websocket"), connection, ("transfer-encoding", "chunked")],
+        ] {
+            assert!(!switches(wrong), "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn h035_nothing_stands_before_a_head() {
+        for before in ["\r\n", "\n", " ", "\0"] {
+            assert!(parse_text(&format!("{before}HTTP/1.1 204 X\r\n\r\n")).is_err(), "{before:?}");
+        }
+    }
+
     proptest! {
+        #[test]
+        fn a_bare_newline_is_found_wherever_it_stands(text in "[\r\n\r\nab]{0,40}") {
+            let is_bare = |at: usize| !text[..at].ends_with('\r');
+            let expected = text.match_indices('\n').any(|(at, _)| is_bare(at));
+            prop_assert_eq!(has_bare_newline(text.as_bytes()), expected);
+        }
+
         #[test]
         fn garbage_never_panics(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
             let _ = parse(&mut BytesMut::from(&bytes[..]), &Method::GET);

@@ -1,25 +1,26 @@
 //! Sends a request: the head, and the body as it comes from the client.
 //!
-//! What is small is gathered and leaves in one write. What is large is not copied: it waits as it is and is
-//! written beside the gathered bytes. Never more than [`GATHER_BYTES`] and one frame wait here, so a server
-//! that reads slowly slows the client down and not our memory.
+//! What is small is gathered and leaves in one write. What is large, or the last of a body, is not copied: it
+//! waits as it is and is written beside the gathered bytes. Never more than [`GATHER_BYTES`] and one frame wait
+//! here, so a server that reads slowly slows the client down and not our memory.
 
+use std::fmt::Write;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
-use http_body::Body;
+use http::HeaderMap;
+use http_body::{Body, Frame};
 use tokio::io::AsyncWrite;
 use tokio::net::TcpStream;
+
+use super::trailer;
 
 /// Frames up to this size are copied behind what waits already: one write costs more than the copy.
 const COPY_BYTES: usize = 4 * 1024;
 /// What is gathered before it is written.
 const GATHER_BYTES: usize = 16 * 1024;
-
-/// Ends a chunked body without trailers.
-const LAST_CHUNK: &[u8; 5] = b"0\r\n\r\n";
 
 /// How a request body is framed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,19 +33,23 @@ pub enum UploadFraming {
     Chunked,
 }
 
-/// A request on its way out.
+/// A request on its way out: `head`, `gathered`, `large` and `tail` leave in this order.
 #[derive(Debug)]
 pub struct Upload<B> {
-    /// The head, then gathered small frames and chunk lines.
-    gathered: BytesMut,
     head: Bytes,
-    /// One large frame, to be written after `gathered`.
+    /// Small frames and chunk lines.
+    gathered: BytesMut,
+    /// One frame as the client's connection gave it.
     large: Bytes,
+    /// What belongs behind `large`: the end of its chunk, the end of the body.
+    tail: Bytes,
+    /// Kept to its end: who remembers what was taken from it may send it again.
     body: Option<B>,
+    /// Nothing more is taken from the body.
+    is_ended: bool,
     framing: UploadFraming,
     /// Body bytes still owed under [`UploadFraming::Length`].
     owed: u64,
-    took_from_body: bool,
     written: u64,
 }
 
@@ -61,17 +66,15 @@ pub enum UploadError<E> {
 
 impl<B> Upload<B> {
     pub(super) fn new(head: Bytes, framing: UploadFraming, body: Option<B>) -> Self {
-        // A body that was at its end before anything was taken from it, sent a second time, still needs its last chunk.
-        let is_ended = framing == UploadFraming::Chunked && body.is_none();
-        let owed = if let UploadFraming::Length(length) = framing { length } else { 0 };
         Self {
-            gathered: if is_ended { BytesMut::from(&LAST_CHUNK[..]) } else { BytesMut::new() },
             head,
+            gathered: BytesMut::new(),
             large: Bytes::new(),
-            body: if framing == UploadFraming::None { None } else { body },
+            tail: Bytes::new(),
+            body,
+            is_ended: framing == UploadFraming::None,
             framing,
-            owed,
-            took_from_body: false,
+            owed: if let UploadFraming::Length(length) = framing { length } else { 0 },
             written: 0,
         }
     }
@@ -83,21 +86,26 @@ impl<B> Upload<B> {
 
     /// Whether all of it has left.
     pub fn is_done(&self) -> bool {
-        self.body.is_none() && self.is_flushed()
+        self.is_ended && self.is_flushed()
     }
 
     /// Whether it waits for the client: all that came has left, and more is to come.
     pub fn awaits_client(&self) -> bool {
-        self.body.is_some() && self.is_flushed()
+        !self.is_ended && self.is_flushed()
     }
 
     fn is_flushed(&self) -> bool {
-        self.head.is_empty() && self.gathered.is_empty() && self.large.is_empty()
+        self.head.is_empty() && self.gathered.is_empty() && self.large.is_empty() && self.tail.is_empty()
     }
 
-    /// The body, if nothing was taken from it: it can be sent again elsewhere.
-    pub fn into_untouched_body(self) -> Option<Option<B>> {
-        if self.took_from_body { None } else { Some(self.body) }
+    /// The client's body, as far as it was taken.
+    pub fn body_mut(&mut self) -> Option<&mut B> {
+        self.body.as_mut()
+    }
+
+    /// The same, to be sent elsewhere if it can begin again.
+    pub fn into_body(self) -> Option<B> {
+        self.body
     }
 }
 
@@ -112,7 +120,7 @@ impl<B: Body<Data = Bytes> + Unpin> Upload<B> {
             let is_starved = self.poll_gather(cx)?.is_pending();
             if !self.is_flushed() {
                 ready!(self.poll_write(stream, cx)).map_err(UploadError::Server)?;
-            } else if self.body.is_none() {
+            } else if self.is_ended {
                 return Poll::Ready(Ok(()));
             } else if is_starved {
                 return Poll::Pending;
@@ -122,47 +130,57 @@ impl<B: Body<Data = Bytes> + Unpin> Upload<B> {
 
     /// Takes frames from the body until enough waits; pending if the body has none right now.
     fn poll_gather(&mut self, cx: &mut Context<'_>) -> Result<Poll<()>, UploadError<B::Error>> {
-        while self.large.is_empty() && self.gathered.len() < GATHER_BYTES {
-            let Some(body) = &mut self.body else { return Ok(Poll::Ready(())) };
-            match Pin::new(body).poll_frame(cx) {
+        while !self.is_ended && self.large.is_empty() && self.gathered.len() < GATHER_BYTES {
+            let next = match &mut self.body {
+                Some(body) => Pin::new(body).poll_frame(cx),
+                None => Poll::Ready(None),
+            };
+            match next {
                 Poll::Pending => return Ok(Poll::Pending),
                 Poll::Ready(Some(Err(error))) => return Err(UploadError::Client(error)),
-                Poll::Ready(Some(Ok(frame))) => {
-                    self.took_from_body = true;
-                    if let Ok(data) = frame.into_data() {
-                        self.add(data).map_err(|()| UploadError::Length)?;
-                    }
-                    // Request trailers are not sent on: few servers read them and they have hidden headers before.
-                    if self.body.as_ref().is_some_and(Body::is_end_stream) {
-                        self.end()?;
-                    }
-                }
-                Poll::Ready(None) => self.end()?,
+                Poll::Ready(Some(Ok(frame))) => self.add(frame)?,
+                Poll::Ready(None) => self.end(None)?,
             }
         }
         Ok(Poll::Ready(()))
     }
 
-    fn add(&mut self, data: Bytes) -> Result<(), ()> {
+    fn add(&mut self, frame: Frame<Bytes>) -> Result<(), UploadError<B::Error>> {
+        match frame.into_data() {
+            Ok(data) => self.add_data(data).map_err(|()| UploadError::Length)?,
+            Err(other) => {
+                if let Ok(trailers) = other.into_trailers() {
+                    return self.end(Some(&trailers));
+                }
+            }
+        }
+        // Known now, the end leaves together with the last data.
+        if self.body.as_ref().is_some_and(Body::is_end_stream) { self.end(None) } else { Ok(()) }
+    }
+
+    fn add_data(&mut self, data: Bytes) -> Result<(), ()> {
         if data.is_empty() {
             return Ok(());
         }
         match self.framing {
             UploadFraming::Length(_) => {
                 self.owed = self.owed.checked_sub(data.len() as u64).ok_or(())?;
-                self.put(data);
+                // Behind the last frame nothing comes that could be gathered with it.
+                if data.len() > COPY_BYTES || self.owed == 0 {
+                    self.large = data;
+                } else {
+                    self.gathered.put_slice(&data);
+                }
             }
             UploadFraming::Chunked => {
-                self.gathered.put_slice(format!("{:x}\r\n", data.len()).as_bytes());
-                // The chunk's own CRLF has to follow it, so large chunks take their line end along.
-                if data.len() <= COPY_BYTES {
+                // Writing to memory does not fail.
+                let _ = write!(self.gathered, "{:x}\r\n", data.len());
+                if data.len() > COPY_BYTES {
+                    self.large = data;
+                    self.tail = Bytes::from_static(b"\r\n");
+                } else {
                     self.gathered.put_slice(&data);
                     self.gathered.put_slice(b"\r\n");
-                } else {
-                    let mut chunk = BytesMut::with_capacity(data.len() + 2);
-                    chunk.put_slice(&data);
-                    chunk.put_slice(b"\r\n");
-                    self.large = chunk.freeze();
                 }
             }
             UploadFraming::None => return Err(()),
@@ -170,22 +188,23 @@ impl<B: Body<Data = Bytes> + Unpin> Upload<B> {
         Ok(())
     }
 
-    fn put(&mut self, data: Bytes) {
-        if data.len() <= COPY_BYTES { self.gathered.put_slice(&data) } else { self.large = data }
-    }
-
-    fn end(&mut self) -> Result<(), UploadError<B::Error>> {
-        self.body = None;
+    fn end(&mut self, trailers: Option<&HeaderMap>) -> Result<(), UploadError<B::Error>> {
+        self.is_ended = true;
         if self.owed > 0 {
             return Err(UploadError::Length);
         }
-        if self.framing == UploadFraming::Chunked {
-            // Behind a waiting large chunk: append there, or the end would overtake it.
-            if self.large.is_empty() {
-                self.gathered.put_slice(LAST_CHUNK);
-            } else {
-                let last = [std::mem::take(&mut self.large), Bytes::from_static(LAST_CHUNK)].concat();
-                self.large = last.into();
+        if self.framing != UploadFraming::Chunked {
+            return Ok(());
+        }
+        match trailers {
+            None if self.large.is_empty() => self.gathered.put_slice(b"0\r\n\r\n"),
+            None => self.tail = Bytes::from_static(b"\r\n0\r\n\r\n"),
+            Some(trailers) => {
+                let mut end = BytesMut::from(self.tail.as_ref());
+                end.put_slice(b"0\r\n");
+                trailer::write_allowed(trailers, &mut end);
+                end.put_slice(b"\r\n");
+                self.tail = end.freeze();
             }
         }
         Ok(())
@@ -195,10 +214,10 @@ impl<B: Body<Data = Bytes> + Unpin> Upload<B> {
         while !self.is_flushed() {
             let stream = Pin::new(&mut *stream);
             // One part is the common case, and a plain write is cheaper for the kernel than a gathering one.
-            let sent = if self.gathered.is_empty() && self.large.is_empty() {
+            let sent = if self.gathered.is_empty() && self.large.is_empty() && self.tail.is_empty() {
                 ready!(stream.poll_write(cx, &self.head))?
             } else {
-                let parts = [IoSlice::new(&self.head), IoSlice::new(&self.gathered), IoSlice::new(&self.large)];
+                let parts = [&self.head[..], &self.gathered, &self.large, &self.tail].map(IoSlice::new);
                 ready!(stream.poll_write_vectored(cx, &parts))?
             };
             if sent == 0 {
@@ -211,10 +230,15 @@ impl<B: Body<Data = Bytes> + Unpin> Upload<B> {
     }
 
     fn advance(&mut self, sent: usize) {
-        let of_head = sent.min(self.head.len());
-        self.head.advance(of_head);
-        let of_gathered = (sent - of_head).min(self.gathered.len());
-        self.gathered.advance(of_gathered);
-        self.large.advance(sent - of_head - of_gathered);
+        let mut left = sent;
+        let mut share = |length: usize| {
+            let taken = left.min(length);
+            left -= taken;
+            taken
+        };
+        self.head.advance(share(self.head.len()));
+        self.gathered.advance(share(self.gathered.len()));
+        self.large.advance(share(self.large.len()));
+        self.tail.advance(share(self.tail.len()));
     }
 }

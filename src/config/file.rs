@@ -110,11 +110,14 @@ pub fn load(path: &Path) -> Result<Loaded, LoadError> {
 /// # Errors
 /// Everything that is wrong, in the order of files, lines and columns.
 pub fn parse(files: &[(String, String)]) -> Result<Loaded, Vec<Located>> {
-    let shape = Shape::of_file();
+    parse_as(&Shape::of_file(), files)
+}
+
+fn parse_as(shape: &Shape, files: &[(String, String)]) -> Result<Loaded, Vec<Located>> {
     let mut parts: Vec<Part<'_>> = Vec::new();
     for (name, text) in files {
         let prefix = if files.len() > 1 { format!("{name} ") } else { String::new() };
-        parts.push(Part::read(name, prefix, text, &shape));
+        parts.push(Part::read(name, prefix, text, shape));
     }
     let (gateway, mut meaning) = describe(&parts);
     // More are not shown; what rejects the files stays before what only warns.

@@ -21,4 +21,5 @@ mod metrics;
 mod reload;
 mod requests;
 mod stopping;
+mod upgrades;
 mod upstream_faults;

@@ -5,24 +5,15 @@ use std::net::{Ipv4Addr, Shutdown, TcpListener, TcpStream as StdStream};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
-use http::{HeaderValue, Request, StatusCode};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::task::LocalSet;
-
 use super::*;
 use crate::config::{Listener, Offer, file};
 use crate::observe::access_log::AccessLog;
 use crate::observe::metrics::Metrics;
 use crate::proxy::Shared;
-use crate::proxy::body::ProxyBody;
-use crate::proxy::exchange::Exchange;
-use crate::proxy::tunnel::Upgraded;
 use crate::server::Server;
-use crate::server::admission::OpenListener;
 use crate::snapshot::Published;
 use crate::snapshot::apply::Applier;
 use crate::snapshot::registry::Registry;
-use crate::upstream::http1;
 use crate::upstream::resolve::Resolver;
 
 /// How long anything may take.
@@ -53,21 +44,12 @@ fn shared(routes: &str) -> (Shared, Lines) {
     let (access_log, _) =
         AccessLog::start(Box::new(lines.clone()), metrics.access_log_dropped.clone()).expect("a thread");
     let published = Arc::new(Published::default());
-    let mut applier =
-        Applier::start(Arc::new(Registry::new(Arc::clone(&metrics))), Arc::clone(&published), Arc::clone(&metrics))
-            .expect("a thread");
+    let registry = Arc::new(Registry::new(Arc::clone(&metrics)));
+    let mut applier = Applier::start(registry, Arc::clone(&published), Arc::clone(&metrics)).expect("a thread");
     let loaded = file::parse(&[("sluice.yaml".to_owned(), routes.to_owned())]).expect("a good file");
     applier.apply(&Offer { number: 1, gateway: Arc::new(loaded.gateway) });
-    (
-        Shared {
-            published,
-            metrics,
-            access_log,
-            resolver: Resolver::of_system(),
-            is_draining: Arc::new(AtomicBool::new(false)),
-        },
-        lines,
-    )
+    let is_draining = Arc::new(AtomicBool::new(false));
+    (Shared { published, metrics, access_log, resolver: Resolver::of_system(), is_draining }, lines)
 }
 
 /// One worker that listens.
@@ -623,68 +605,50 @@ fn h037_a_head_request_is_followed_by_the_next_answer() {
 }
 
 #[test]
-fn h110_an_upgraded_connection_carries_bytes_both_ways_and_settles_at_its_end() {
-    let (shared, _) = shared("routes: []");
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-    LocalSet::new().block_on(&runtime, async {
-        let socket = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
-        let address = socket.local_addr().expect("bound");
-        let pair = async || {
-            let (connected, accepted) = tokio::join!(TcpStream::connect(address), socket.accept());
-            (connected.expect("connected"), accepted.expect("accepted").0)
-        };
-        let ((mut client, inner), (mut server, upstream)) = (pair().await, pair().await);
-        let proxy = Rc::new(Proxy::new(shared.clone(), 0));
-        let connections = Rc::new(Connections::new(Arc::from([std::sync::atomic::AtomicUsize::new(0)]), 0));
-        let admitted = OpenListener::new(Listener::named_by_port(80)).admit(address.ip()).expect("no limit");
-        let mut connection = Connection::new(inner, address, &proxy, connections.open(), admitted);
-        connection.wire.borrow_mut().buffer.extend_from_slice(b"early ");
-        let parts = Request::get("/ws").body(()).expect("a request").into_parts().0;
-        let asked = answer::Asked::by(&parts);
-        let mut exchange = Box::new(Exchange::new(&proxy, parts, Rc::clone(&connection.client), Instant::now()));
-        exchange.record.status = StatusCode::SWITCHING_PROTOCOLS;
-        exchange.record.reason = "";
-        let upgraded = Upgraded { server: http1::Upgraded::new(upstream, "hello ".into()), idle: Duration::ZERO };
-        let mut answer = http::Response::new(ProxyBody::upgraded(upgraded, exchange));
-        *answer.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
-        answer.headers_mut().insert("upgrade", HeaderValue::from_static("websocket"));
-        answer.headers_mut().insert("connection", HeaderValue::from_static("upgrade"));
-        let tunnel = tokio::task::spawn_local(async move { connection.send(answer, asked, true).await });
-        let all = async |stream: &mut TcpStream| {
-            let mut all = Vec::new();
-            stream.read_to_end(&mut all).await.expect("an end");
-            String::from_utf8(all).expect("text")
-        };
-        client.write_all(b"ping").await.expect("sent");
-        client.shutdown().await.expect("open");
-        assert_eq!(all(&mut server).await, "early ping");
-        assert!(!tunnel.is_finished());
-        server.write_all(b"pong").await.expect("sent");
-        drop(server);
-        let answer = all(&mut client).await;
-        assert!(answer.starts_with("HTTP/1.1 101 Switching Protocols\r\n"), "{answer}");
-        assert!(answer.contains("connection: upgrade\r\n") && answer.ends_with("\r\n\r\nhello pong"), "{answer}");
-        assert_eq!(tunnel.await.expect("no panic"), Next::Close);
+fn h023_h110_an_upgraded_connection_carries_bytes_both_ways_and_settles_at_its_end() {
+    let backend = Backend::new(|server| {
+        let head = server.until("\r\n\r\n");
+        if head.starts_with("GET /no ") {
+            server.send(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nno");
+            server.until("\r\n\r\n");
+            server.send(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nnext");
+            return;
+        }
+        server.send(b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\nhello ");
+        let asked = server.rest();
+        server.send(format!("{asked} was heard").as_bytes());
     });
-    let text = shared.metrics.encode().expect("consistent");
-    assert!(text.contains("gateway_requests_total{method=\"GET\",service=\"none\",status=\"101\"} 1"), "{text}");
+    let scene = Scene::before(&backend, |_| {});
+    let ask =
+        |path: &str| format!("GET {path} HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n");
+    let mut client = scene.connect();
+    client.send(format!("{}early ", ask("/ws")).as_bytes());
+    let head = client.until("\r\n\r\n");
+    assert!(head.starts_with("HTTP/1.1 101 Switching Protocols\r\n"), "{head}");
+    assert!(head.contains("connection: upgrade\r\n") && head.contains("upgrade: websocket\r\n"), "{head}");
+    client.until("hello ");
+    client.send(b"ping");
+    client.half_close();
+    assert_eq!(client.rest(), "early ping was heard", "the other direction outlives the first");
+    Scene::eventually("it is counted at its end", || {
+        let text = scene.shared.metrics.encode().expect("consistent");
+        text.contains("gateway_requests_total{method=\"GET\",service=\"/\",status=\"101\"} 1")
+    });
+    // Any other answer is no tunnel: what follows is the next request.
+    let mut client = scene.connect();
+    client.send(ask("/no").as_bytes());
+    client.until("no");
+    client.send(GET);
+    client.until("next");
 }
 
 #[test]
 fn an_idle_connection_is_small() {
-    let (shared, _) = shared("routes: []");
-    let proxy = Rc::new(Proxy::new(shared, 0));
-    let future = |connection: Connection| connection.serve();
-    assert!(
-        size_of::<Wire>() + size_of_return(&future) <= 1024,
-        "{} and {}",
-        size_of::<Wire>(),
-        size_of_return(&future)
-    );
-    drop(proxy);
+    let (waiting, wire) = (size_of_return(&Connection::serve), size_of::<Wire>());
+    assert!(waiting + wire <= 768, "{waiting} and {wire} bytes");
 }
 
-fn size_of_return<A, R>(_: &impl Fn(A) -> R) -> usize {
+fn size_of_return<A, R>(_: &impl FnOnce(A) -> R) -> usize {
     size_of::<R>()
 }
 
@@ -700,6 +664,7 @@ fn told_to_close_it_ends_idle_connections_at_once_and_others_after_their_answer(
     }
     let mut running = scene.connect();
     running.send(b"GET / HTTP/1.1\r\n");
+    Scene::eventually("it is accepted", || scene.shared.metrics.client_connections.get() == 2);
     scene.server.enter(crate::server::Phase::Closing);
     assert_eq!(idle.rest(), "");
     assert!(began.elapsed() < Duration::from_secs(5));

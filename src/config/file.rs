@@ -114,7 +114,7 @@ pub fn parse(files: &[(String, String)]) -> Result<Loaded, Vec<Located>> {
     let mut parts: Vec<Part<'_>> = Vec::new();
     for (name, text) in files {
         let prefix = if files.len() > 1 { format!("{name} ") } else { String::new() };
-        parts.push(Part::read(name, prefix, text, &shape));
+        parts.push(Part::read(name, prefix, text, shape));
     }
     let (gateway, mut meaning) = describe(&parts);
     // More are not shown; what rejects the files stays before what only warns.

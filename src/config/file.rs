@@ -110,7 +110,10 @@ pub fn load(path: &Path) -> Result<Loaded, LoadError> {
 /// # Errors
 /// Everything that is wrong, in the order of files, lines and columns.
 pub fn parse(files: &[(String, String)]) -> Result<Loaded, Vec<Located>> {
-    let shape = Shape::of_file();
+    parse_as(&Shape::of_file(), files)
+}
+
+fn parse_as(shape: &Shape, files: &[(String, String)]) -> Result<Loaded, Vec<Located>> {
     let mut parts: Vec<Part<'_>> = Vec::new();
     for (name, text) in files {
         let prefix = if files.len() > 1 { format!("{name} ") } else { String::new() };

@@ -1,6 +1,7 @@
 //! What steps see of a request: views into it, made once the rule is known.
 //!
-//! Host and path are those that the router matched, so that no step reads them another way than the rule that let it run.
+//! Host and path are those that the router matched, so that no step reads them another way than the rule that let it
+//! run.
 
 use std::net::IpAddr;
 

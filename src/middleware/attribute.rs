@@ -1,10 +1,12 @@
-//! The value of a thing of a request that something is reckoned by: the key of a limit, of a gate, of a consistent hash.
+//! The value of a thing of a request that something is reckoned by: the key of a limit, of a gate, of a consistent
+//! hash.
 //!
-//! Values are views into the request; only a query parameter with escapes is copied. Several values together are fed to a hash
-//! as bytes that can be read back in one way only: for each its kind (absent, given, or the client's address in its
-//! place), its length in eight bytes, then the value. So `["ab", "c"]` and `["a", "bc"]` are two keys, and no header
-//! value can be written that equals the key of a request without the header. The bytes are the same in every
-//! process, which is what a consistent hash between replicas needs; keys of limits come from seeded hashes of them.
+//! Values are views into the request; only a query parameter with escapes is copied. Several values together are fed
+//! to a hash as bytes that can be read back in one way only: for each its kind (absent, given, or the client's
+//! address in its place), its length in eight bytes, then the value. So `["ab", "c"]` and `["a", "bc"]` are two keys,
+//! and no header value can be written that equals the key of a request without the header. The bytes are the same in
+//! every process, which is what a consistent hash between replicas needs; keys of limits come from seeded hashes of
+//! them.
 
 use std::borrow::Cow;
 use std::net::IpAddr;
@@ -70,7 +72,8 @@ pub fn value_of<'a>(attribute: &Attribute, asked: &Asked<'a>) -> Option<Value<'a
     }
 }
 
-/// Feeds the values of all attributes to `sink`, absent ones too. A value reaches it in one piece, framed as the header of this file says.
+/// Feeds the values of all attributes to `sink`, absent ones too. A value reaches it in one piece, framed as the
+/// header of this file says.
 pub fn feed(attributes: &[Attribute], asked: &Asked<'_>, sink: &mut dyn FnMut(&[u8])) -> Found {
     let mut found = 0;
     for attribute in attributes {
@@ -96,8 +99,8 @@ pub fn feed_client(asked: &Asked<'_>, sink: &mut dyn FnMut(&[u8])) {
     feed_address(CLIENT_INSTEAD, one_client(asked.client), sink);
 }
 
-/// The key of a request at a gate. A request that has not all of `per` is counted by the client's address, so that leaving
-/// a header out opens no other way in.
+/// The key of a request at a gate. A request that has not all of `per` is counted by the client's address, so that
+/// leaving a header out opens no other way in.
 pub fn gate_key(per: &[Attribute], asked: &Asked<'_>, gate: &Gate) -> Key {
     if per.is_empty() {
         return Key::ALL;
@@ -123,8 +126,8 @@ fn feed_framed(kind: u8, bytes: &[u8], sink: &mut dyn FnMut(&[u8])) {
     sink(bytes);
 }
 
-/// The first cookie of a name, in all `Cookie` lines (HTTP/2 may cut them). RFC 6265, section 4.2: pairs between `;`; the
-/// name ends at the first `=`; spaces around are not part of either; quotes are part of the value.
+/// The first cookie of a name, in all `Cookie` lines (HTTP/2 may cut them). RFC 6265, section 4.2: pairs between `;`;
+/// the name ends at the first `=`; spaces around are not part of either; quotes are part of the value.
 fn cookie<'a>(asked: &Asked<'a>, name: &[u8]) -> Option<&'a [u8]> {
     let lines = asked.parts.headers.get_all(header::COOKIE).iter();
     let mut pairs = lines.flat_map(|line| line.as_bytes().split(|byte| *byte == b';'));

@@ -1,9 +1,10 @@
 //! Who the client is: the peer of the connection, or whom a trusted peer names.
 //!
-//! Behind a load balancer every connection comes from the balancer, which writes the true client into a header. But anybody can write
-//! that header, so it counts only as far as it was written by somebody trusted. It is read from the right, where the
-//! nearest proxy wrote: as long as an address is trusted, the one to its left was written by it and can be believed. The first
-//! that is not trusted is the client, and what stands left of it is what the client itself made up.
+//! Behind a load balancer every connection comes from the balancer, which writes the true client into a header. But
+//! anybody can write that header, so it counts only as far as it was written by somebody trusted. It is read from the
+//! right, where the nearest proxy wrote: as long as an address is trusted, the one to its left was written by it and
+//! can be believed. The first that is not trusted is the client, and what stands left of it is what the client itself
+//! made up.
 //!
 //! ```text
 //! peer 10.0.0.1 (trusted)    X-Forwarded-For: 8.8.8.8, 203.0.113.9, 10.0.0.5
@@ -11,9 +12,9 @@
 //! to servers                 X-Forwarded-For: 203.0.113.9, 10.0.0.5, 10.0.0.1
 //! ```
 //!
-//! If all are trusted, the leftmost is the client. An entry that is no address (`unknown`, a name) ends the walk: the last good one
-//! counts. So does the bound of 64 entries. What is sent on to servers is the believed part and the peer, never
-//! the made-up part (h079): a server that looks at the left end only is not deceived.
+//! If all are trusted, the leftmost is the client. An entry that is no address (`unknown`, a name) ends the walk: the
+//! last good one counts. So does the bound of 64 entries. What is sent on to servers is the believed part and the
+//! peer, never the made-up part (h079): a server that looks at the left end only is not deceived.
 //!
 //! [`Trust`] is compiled from a listener and asked for each request; without a trusted peer it costs one look
 //! at the peer's address and allocates nothing.

@@ -1,15 +1,16 @@
 //! The rate limits of a rule: all must pass, in their order, and the first that does not refuses.
 //!
-//! A refused request is counted nowhere. Limits behind the one that refused are not asked; what limits before it have counted is
-//! given back. Otherwise a client at the end of its daily quota would also use up what it shares with others, by
-//! requests that were never served. Between count and giving back another request may be refused that would just have fitted; that is the
-//! price of not holding several locks at once.
+//! A refused request is counted nowhere. Limits behind the one that refused are not asked; what limits before it have
+//! counted is given back. Otherwise a client at the end of its daily quota would also use up what it shares with
+//! others, by requests that were never served. Between count and giving back another request may be refused that
+//! would just have fitted; that is the price of not holding several locks at once.
 //!
 //! For each limit: clients in `exempt` are not counted; the key is made of the request's attributes; a request
-//! without all of them is counted by the client's address, or not at all, or refused (`missingKey`). A limit in mode `report` counts
-//! like any other, and what it would refuse is told ([`LimitOutcome::reported`]) but passes.
+//! without all of them is counted by the client's address, or not at all, or refused (`missingKey`). A limit in mode
+//! `report` counts like any other, and what it would refuse is told ([`LimitOutcome::reported`]) but passes.
 //!
-//! Compiled by `snapshot` with limiters from the registry, asked by `proxy`. A rule without limits costs one comparison.
+//! Compiled by `snapshot` with limiters from the registry, asked by `proxy`. A rule without limits costs one
+//! comparison.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -58,7 +59,8 @@ pub struct Met {
     pub limit: Arc<RateLimit>,
     /// The client's address, IPv6 cut to /64.
     pub client: IpAddr,
-    /// A short hash of the key, where that is something else than the client's address. Means nothing outside the process.
+    /// A short hash of the key, where that is something else than the client's address. Means nothing outside the
+    /// process.
     pub key_hash: Option<u32>,
 }
 
@@ -71,6 +73,8 @@ pub struct LimitRefusal {
     pub status: StatusCode,
     /// `Retry-After` in seconds, at least 1.
     pub retry_after: u64,
+    /// The request lacks what is counted by: it was not too many.
+    pub is_key_missing: bool,
 }
 
 /// What one limit says.
@@ -117,8 +121,8 @@ impl Limits {
     }
 }
 
-/// Whether these entries let a request pass. Nests as deep as a rule has limits, which is a handful; so what one has counted is at
-/// hand when another behind it refuses.
+/// Whether these entries let a request pass. Nests as deep as a rule has limits, which is a handful; so what one has
+/// counted is at hand when another behind it refuses.
 fn pass(entries: &[Entry], asked: &Asked<'_>, now: Instant, told: &mut Told, outcome: &mut LimitOutcome) -> bool {
     let Some((entry, rest)) = entries.split_first() else { return true };
     match entry.count(asked, now) {
@@ -142,7 +146,9 @@ fn pass(entries: &[Entry], asked: &Asked<'_>, now: Instant, told: &mut Told, out
             }
             let wait = verdict.map_or(Duration::ZERO, |verdict| verdict.retry_after);
             let status = met.limit.status;
-            outcome.refusal = Some(LimitRefusal { met, status, retry_after: whole_seconds(wait).max(1) });
+            let is_key_missing = verdict.is_none();
+            outcome.refusal =
+                Some(LimitRefusal { met, status, retry_after: whole_seconds(wait).max(1), is_key_missing });
             false
         }
     }

@@ -1,16 +1,17 @@
 //! What clients are told about rate limits, as far as a limit is to be told of at all.
 //!
-//! `standard`: two structured fields (IETF draft-ietf-httpapi-ratelimit-headers-10, RFC 9651), an item for each limit:
+//! `standard`: two structured fields (IETF draft-ietf-httpapi-ratelimit-headers-10, RFC 9651), an item for each
+//! limit:
 //!
 //! ```text
 //! RateLimit-Policy: "per-client";q=100;w=60      100 requests in 60 s, as configured
 //! RateLimit: "per-client";r=50;t=30              50 could come now; in 30 s nothing would be used
 //! ```
 //!
-//! A token bucket's `r` goes up to its burst, which may be more or less than `q`. `legacy`: `X-RateLimit-Limit`, `-Remaining`, `-Reset`
-//! (seconds from now) of the tightest limit, the one with least remaining, as that form has room for one. Limits that only
-//! report are not told of: nobody is held to them. Of a refused request only the limit that refused is told, since what
-//! others counted was given back.
+//! A token bucket's `r` goes up to its burst, which may be more or less than `q`. `legacy`: `X-RateLimit-Limit`,
+//! `-Remaining`, `-Reset` (seconds from now) of the tightest limit, the one with least remaining, as that form has
+//! room for one. Limits that only report are not told of: nobody is held to them. Of a refused request only the limit
+//! that refused is told, since what others counted was given back.
 
 use std::fmt::Write;
 use std::time::Duration;

@@ -1,23 +1,24 @@
 //! Whom a counter names: the busiest hundred, and `other`.
 //!
-//! A metric with a label for each client would grow with every address that ever came; an attacker could fill the memory of the
-//! gateway and of whoever stores its metrics. So there are never more than `max` labels and `other`, and, as important for
-//! a store of time series, labels change seldom.
+//! A metric with a label for each client would grow with every address that ever came; an attacker could fill the
+//! memory of the gateway and of whoever stores its metrics. So there are never more than `max` labels and `other`,
+//! and, as important for a store of time series, labels change seldom.
 //!
-//! **The choice.** Who is busy is estimated by a "space saving" sketch (Metwally, Agrawal, El Abbadi, 2005): four times `max`
-//! counters; a caller without one takes over the smallest and inherits its count as its possible error, so that whoever caused more
-//! than one in `3 * max` of all events is certain to have one. The sketch alone would rename its smallest counters at each new address. So labels
-//! are given apart from it: the first `max` callers get one, and later a caller takes over the label with the least count only when it has
-//! *certainly* (estimate less error) been seen more than twice as often. Each such change more than doubles a count, so of N events at
-//! most `max * log2(N)` change a label: of a billion, 3000, however many addresses they come from.
+//! **The choice.** Who is busy is estimated by a "space saving" sketch (Metwally, Agrawal, El Abbadi, 2005): four
+//! times `max` counters; a caller without one takes over the smallest and inherits its count as its possible error,
+//! so that whoever caused more than one in `3 * max` of all events is certain to have one. The sketch alone would
+//! rename its smallest counters at each new address. So labels are given apart from it: the first `max` callers get
+//! one, and later a caller takes over the label with the least count only when it has *certainly* (estimate less
+//! error) been seen more than twice as often. Each such change more than doubles a count, so of N events at most `max
+//! * log2(N)` change a label: of a billion, 3000, however many addresses they come from.
 //!
 //! ```text
 //! max 2:  a a a a  b b b  c c c c c c      a=4 b=3 other=6     six are not more than twice three
 //!         the seventh c                    a=4 c=1 other=9     c has b's label; b's three are in other
 //! ```
 //!
-//! **What holds.** All labels together count every event once: who gets a label begins at 0 there, what it was before is in `other`,
-//! and what a label had when it was taken over goes to `other`. So `other` and the sum never fall.
+//! **What holds.** All labels together count every event once: who gets a label begins at 0 there, what it was before
+//! is in `other`, and what a label had when it was taken over goes to `other`. So `other` and the sum never fall.
 //!
 //! Pure: no clock, no randomness. Used by metrics behind a short mutex, for refused requests only.
 
@@ -197,7 +198,7 @@ mod tests {
             let flood = Caller::Address(IpAddr::V4(number.into()));
             busiest.count(heavy);
             busiest.count(flood);
-            if number % 100 == 0 {
+            if number.is_multiple_of(100) {
                 ever.extend(busiest.labels().map(|(caller, _)| caller));
             }
         }

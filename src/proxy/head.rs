@@ -1,7 +1,7 @@
 //! Is this head one that everybody along the way reads the same? Checked before the router sees it.
 //!
-//! hyper has parsed the message and refuses what is no HTTP. Here is what HTTP allows or hyper lets pass and
-//! a gateway must not: two Hosts, a body length told twice, transfer codings besides chunked, methods in
+//! The connection has parsed the message and refused what is no HTTP. Here is what HTTP allows and a gateway must
+//! not, by whichever version of HTTP it came: two Hosts, a body length told twice, transfer codings besides chunked, methods in
 //! lower case, CONNECT, users in the target. A refused request ends its connection.
 
 use std::borrow::Cow;

@@ -1,19 +1,19 @@
 //! So many at once: a gate that lets `max` in, lets a few wait in front of it, and sends the rest away.
 //!
-//! Each key has a count of those inside and a queue of those waiting. Whoever leaves hands the slot to the first in the
-//! queue: the count does not go down and up again, so nobody can slip in between, and the order is that of
-//! arrival. Whoever gives up (the client went, the time is over) leaves the queue, or, if a slot was handed over in that
-//! very moment, gives it back: under the lock a waiter is either in the queue or has a slot, nothing between.
+//! Each key has a count of those inside and a queue of those waiting. Whoever leaves hands the slot to the first in
+//! the queue: the count does not go down and up again, so nobody can slip in between, and the order is that of
+//! arrival. Whoever gives up (the client went, the time is over) leaves the queue, or, if a slot was handed over in
+//! that very moment, gives it back: under the lock a waiter is either in the queue or has a slot, nothing between.
 //!
-//! A semaphore of tokio's for each key would do the same, but cannot be asked how many wait, cannot be made smaller while
-//! it is used up, and would have to be found and dropped together with its key under a lock anyway.
+//! A semaphore of tokio's for each key would do the same, but cannot be asked how many wait, cannot be made smaller
+//! while it is used up, and would have to be found and dropped together with its key under a lock anyway.
 //!
-//! **Bounds.** A key is kept while somebody is inside or waits, and forgotten at once after; there are never more keys than running requests,
-//! which the listeners bound. A smaller `max` sends nobody out: none is let in until enough have left. A
-//! smaller `queue` lets those stay who wait. A timeout of zero is none.
+//! **Bounds.** A key is kept while somebody is inside or waits, and forgotten at once after; there are never more
+//! keys than running requests, which the listeners bound. A smaller `max` sends nobody out: none is let in until
+//! enough have left. A smaller `queue` lets those stay who wait. A timeout of zero is none.
 //!
-//! Used by all workers at once: a shard's short mutex, never held across an await; wakers are called after it is released.
-//! Called by `proxy`, made and updated by `snapshot`.
+//! Used by all workers at once: a shard's short mutex, never held across an await; wakers are called after it is
+//! released. Called by `proxy`, made and updated by `snapshot`.
 
 use std::collections::{BTreeMap, HashMap};
 use std::hash::BuildHasherDefault;

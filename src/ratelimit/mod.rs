@@ -1,23 +1,24 @@
 //! How many requests may come: in a time ([`Limiter`]) and at once ([`Gate`]).
 //!
-//! A limit is *described* by a `config::traffic::RateLimit`; a [`Limiter`] is the same limit while it lives: the counts
-//! of all its keys, shared by all workers and by everybody who uses the limit (a policy's limit counts all its users
-//! together). It is found by the limit's identity and so outlasts changes of rate, burst and status; another name,
-//! key or algorithm is another limiter, because the counts would mean something else ([`Limiter::is_same_kind`]).
+//! A limit is *described* by a `config::traffic::RateLimit`; a [`Limiter`] is the same limit while it lives: the
+//! counts of all its keys, shared by all workers and by everybody who uses the limit (a policy's limit counts all its
+//! users together). It is found by the limit's identity and so outlasts changes of rate, burst and status; another
+//! name, key or algorithm is another limiter, because the counts would mean something else
+//! ([`Limiter::is_same_kind`]).
 //!
 //! ```text
 //! check(key, now) ─┬─ no key:  one cell      TokenBucket: an atomic       SlidingWindow: a short mutex
 //!                  └─ keys:    PerClient     a shard's short mutex, one lookup, one step of arithmetic
 //! ```
 //!
-//! The arithmetic ([`TokenBucket`](token_bucket::TokenBucket), [`SlidingWindow`](sliding_window::SlidingWindow)) is pure:
-//! terms and a cell go in, a cell and a [`Verdict`] come out. Time comes as an argument and is counted from when the limiter was
-//! made, on the monotonic clock: steps of the wall clock change nothing, and a `now` that is a little older than
-//! another worker's is harmless.
+//! The arithmetic ([`TokenBucket`](token_bucket::TokenBucket), [`SlidingWindow`](sliding_window::SlidingWindow)) is
+//! pure: terms and a cell go in, a cell and a [`Verdict`] come out. Time comes as an argument and is counted from
+//! when the limiter was made, on the monotonic clock: steps of the wall clock change nothing, and a `now` that is a
+//! little older than another worker's is harmless.
 //!
-//! What always holds: no more than `max_keys` keys are kept; a request for a known key allocates nothing and takes one
-//! lock for one step; a refused request is not counted, so who asks too often is served at the full rate all
-//! the same, and whoever stops asking is forgotten by [`Limiter::collect`] once nothing would tell them from a newcomer.
+//! What always holds: no more than `max_keys` keys are kept; a request for a known key allocates nothing and takes
+//! one lock for one step; a refused request is not counted, so who asks too often is served at the full rate all the
+//! same, and whoever stops asking is forgotten by [`Limiter::collect`] once nothing would tell them from a newcomer.
 //!
 //! Called by `middleware::limit` for each request, and by `snapshot`, which makes, updates and collects.
 
@@ -162,8 +163,8 @@ impl Limiter {
         }
     }
 
-    /// Forgets keys that nothing tells from new ones, and says how many. One call looks at one shard of at most
-    /// 4096 keys, well below a millisecond; once a second for each limiter empties the largest table in half a minute.
+    /// Forgets keys that nothing tells from new ones, and says how many. One call looks at one shard of at most 4096
+    /// keys, well below a millisecond; once a second for each limiter empties the largest table in half a minute.
     pub fn collect(&self, now: Instant) -> usize {
         let nanos = self.nanos(now);
         match &self.counts {

@@ -1,18 +1,19 @@
 //! Counts by key: a table that is bounded, forgets whoever is as new, and takes one short lock for a request.
 //!
-//! The table is cut into shards, each a map behind a mutex that is held for one lookup and one step of arithmetic, some fifty
-//! nanoseconds; with 32 shards two workers seldom meet. A lock-free map would save the lock and cost
+//! The table is cut into shards, each a map behind a mutex that is held for one lookup and one step of arithmetic,
+//! some fifty nanoseconds; with 32 shards two workers seldom meet. A lock-free map would save the lock and cost
 //! garbage collection of its own; an array of fixed places would lose keys long before it is full.
 //!
-//! **Bound.** A shard has room for its part of `max_keys`. When a new key comes to a full shard, eight kept keys are looked at and
-//! the one nearest to "as new" goes: whoever has used most stays. So a flood of new keys (h060: one customer has 2^64 IPv6 addresses,
-//! and any number of header values) pushes out its own kind first, costs eight lookups a request, and what it can win is what a
-//! newcomer has anyway. Where the eight begin is taken from the key, which nobody outside can foresee.
+//! **Bound.** A shard has room for its part of `max_keys`. When a new key comes to a full shard, eight kept keys are
+//! looked at and the one nearest to "as new" goes: whoever has used most stays. So a flood of new keys (h060: one
+//! customer has 2^64 IPv6 addresses, and any number of header values) pushes out its own kind first, costs eight
+//! lookups a request, and what it can win is what a newcomer has anyway. Where the eight begin is taken from the key,
+//! which nobody outside can foresee.
 //!
 //! **Time** stands still in a shard where it would go back: workers read the clock a moment apart.
 //!
-//! **Forgetting.** A key that equals a new one is dropped by [`PerClient::collect`], a shard a call. Nothing depends on when:
-//! the answer for a kept key that is as new is the answer for a new one.
+//! **Forgetting.** A key that equals a new one is dropped by [`PerClient::collect`], a shard a call. Nothing depends
+//! on when: the answer for a kept key that is as new is the answer for a new one.
 
 use std::collections::HashMap;
 use std::fmt::Debug;

@@ -1,8 +1,8 @@
 //! At most the rate in any window of its length, by two counts.
 //!
 //! **The choice.** To be exact one would keep the time of every request: 10,000/d times 100,000 clients are a billion
-//! times. A count that begins anew at each full minute is one number, but lets twice the rate pass around the full minute.
-//! Between the two: time is cut into slots as long as the window, each key has the counts of this slot and of
+//! times. A count that begins anew at each full minute is one number, but lets twice the rate pass around the full
+//! minute. Between the two: time is cut into slots as long as the window, each key has the counts of this slot and of
 //! the one before, and what the window still covers of the one before is taken as its share:
 //!
 //! ```text
@@ -11,14 +11,15 @@
 //!            |<----- window ---->|now           used = before * (window - elapsed) / window + current
 //! ```
 //!
-//! A request passes when `used + 1` is at most the limit; reckoned in whole nanoseconds times requests, nothing is rounded.
+//! A request passes when `used + 1` is at most the limit; reckoned in whole nanoseconds times requests, nothing is
+//! rounded.
 //!
 //! **Example.** 100/m, 80 in the minute before, 15 s into this one: `80 * 45/60 = 60` are counted, so 40 may pass.
 //!
-//! **The error.** The share is right when requests came evenly. If all of the slot before came at its end, too few are counted:
-//! after 100 at 0:59.9 the 25th of the next passes at 1:15, so the window from 0:15 holds 125. In no slot do more
-//! than the limit pass, so no window ever sees more than twice the limit; who asks steadily, however often, is held to
-//! the rate. Where the peak itself must be bounded, a token bucket with a small burst is the tool.
+//! **The error.** The share is right when requests came evenly. If all of the slot before came at its end, too few
+//! are counted: after 100 at 0:59.9 the 25th of the next passes at 1:15, so the window from 0:15 holds 125. In no
+//! slot do more than the limit pass, so no window ever sees more than twice the limit; who asks steadily, however
+//! often, is held to the rate. Where the peak itself must be bounded, a token bucket with a small burst is the tool.
 //!
 //! **A change of rate** keeps the counts; one of the length of the window turns them into requests of its first slot.
 //!
@@ -82,7 +83,8 @@ impl SlidingWindow {
         u128::from(self.width - elapsed) + u128::from(self.faded(cell.current, 0))
     }
 
-    /// How far a slot must have gone before `before` leaves room for one more than `current`, which is below the limit.
+    /// How far a slot must have gone before `before` leaves room for one more than `current`, which is below the
+    /// limit.
     fn faded(&self, before: u32, current: u32) -> u64 {
         let left = self.limit.saturating_sub(current).saturating_sub(1);
         if before == 0 || left >= before {

@@ -1,14 +1,14 @@
 //! A bucket that fills steadily: `burst` requests may come at once, then as many as the rate fills in.
 //!
-//! **The choice.** A bucket is usually kept as a level and the time it was last looked at, two numbers that must change
-//! together. Kept here is one number instead: the moment at which the bucket will be full again if nobody asks (the
-//! "theoretical arrival time" of the generic cell rate algorithm, ITU-T I.371). A request moves it one token's worth of time on,
-//! and may do so as long as it stays within `burst` tokens of now. One number is one compare-exchange: no lock,
-//! and N threads together pass exactly as many as one would.
+//! **The choice.** A bucket is usually kept as a level and the time it was last looked at, two numbers that must
+//! change together. Kept here is one number instead: the moment at which the bucket will be full again if nobody asks
+//! (the "theoretical arrival time" of the generic cell rate algorithm, ITU-T I.371). A request moves it one token's
+//! worth of time on, and may do so as long as it stays within `burst` tokens of now. One number is one
+//! compare-exchange: no lock, and N threads together pass exactly as many as one would.
 //!
-//! **The arithmetic.** At 7/s a token takes 142,857,142.857… ns. Rounded to nanoseconds for each token, 300,000/s would be off
-//! by 2.6 million requests a day. So the moment is not kept in nanoseconds but in *units* of which a token has a whole number,
-//! and rounding happens where time is turned into units, from the beginning each time:
+//! **The arithmetic.** At 7/s a token takes 142,857,142.857… ns. Rounded to nanoseconds for each token, 300,000/s
+//! would be off by 2.6 million requests a day. So the moment is not kept in nanoseconds but in *units* of which a
+//! token has a whole number, and rounding happens where time is turned into units, from the beginning each time:
 //!
 //! ```text
 //! filled(t)  = floor(t * units per token * count / period)      t in ns since the limiter was made
@@ -16,19 +16,22 @@
 //! may pass   : full_at' <= filled(now) + burst tokens
 //! ```
 //!
-//! Errors do not add up: `full_at` is at any moment exactly the true value cut to a unit. From that follows: what a bucket without
-//! rounding would let pass, this one lets pass; what it lets pass a bucket without rounding would have, one unit
-//! later at the latest. There are about 8 units in the time of a nanosecond, so "one unit" is below the clock's resolution. For
-//! counts up to 8 and those that divide eight periods in nanoseconds (powers of ten, 50/s, 600/m ...) both are equal.
+//! Errors do not add up: `full_at` is at any moment exactly the true value cut to a unit. From that follows: what a
+//! bucket without rounding would let pass, this one lets pass; what it lets pass a bucket without rounding would
+//! have, one unit later at the latest. There are about 8 units in the time of a nanosecond, so "one unit" is below
+//! the clock's resolution. For counts up to 8 and those that divide eight periods in nanoseconds (powers of ten,
+//! 50/s, 600/m ...) both are equal.
 //!
-//! **Example.** 2/s, burst 3: at 0 s three pass, the fourth is told to come back after 0.5 s. At 0.5 s one passes. At 10 s, three.
+//! **Example.** 2/s, burst 3: at 0 s three pass, the fourth is told to come back after 0.5 s. At 0.5 s one passes. At
+//! 10 s, three.
 //!
-//! **Limits.** 64 bits hold some fifty years of uptime. A bucket never holds less than nothing: refused requests are not
-//! counted. A clock that goes back, as when a worker read it a little earlier than another, would find all that was filled in since gone, and refuse;
-//! so time stands still instead: a shared bucket goes by the latest `now` it has been told.
+//! **Limits.** 64 bits hold some fifty years of uptime. A bucket never holds less than nothing: refused requests are
+//! not counted. A clock that goes back, as when a worker read it a little earlier than another, would find all that
+//! was filled in since gone, and refuse; so time stands still instead: a shared bucket goes by the latest `now` it
+//! has been told.
 //!
-//! **A change of rate or burst** keeps the number of used tokens, at most the new burst. Who had used 40 of 50 has 60 left
-//! of 100, and 0 left of 30 (and gets the next one after one token's time).
+//! **A change of rate or burst** keeps the number of used tokens, at most the new burst. Who had used 40 of 50 has 60
+//! left of 100, and 0 left of 30 (and gets the next one after one token's time).
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};

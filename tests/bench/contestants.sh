@@ -148,14 +148,21 @@ backend endpoints
 CONF
 }
 
+# With more duty than the others: a token bucket for each client, a breaker, passive health, metrics.
 write_sluice() {
   cat > "$work/sluice.yaml" <<CONF
 listeners:
   - {name: http, port: ${port[sluice]}}
 observability: {accessLog: {format: none}}
+upstreams:
+  - name: endpoints
+    endpoints: [http://127.0.0.1:${endpoint_ports[0]}, http://127.0.0.1:${endpoint_ports[1]}]
+    healthCheck: {passive: {}}
+    circuitBreaker: {}
 routes:
   - path: /
-    backends: [http://127.0.0.1:${endpoint_ports[0]}, http://127.0.0.1:${endpoint_ports[1]}]
+    rateLimits: [{name: per-client, rate: 100000000/s}]
+    backends: [{upstream: endpoints}]
 CONF
 }
 

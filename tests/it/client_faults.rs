@@ -135,6 +135,11 @@ fn h016_to_h018_h029_h030_heads_that_are_no_http() {
         "TRACE /guilty HTTP/1.1\r\nHost: a",
         "TRACK /guilty HTTP/1.1\r\nHost: a",
         "CONNECT a:80 HTTP/1.1\r\nHost: a",
+        "GET /guilty HTTP/1.1\nHost: a",
+        "GET /guilty HTTP/1.1\r\nHost: a\nX: y",
+        "\r\n\r\nGET /guilty HTTP/1.1\r\nHost: a",
+        "\nGET /guilty HTTP/1.1\r\nHost: a",
+        "PRI * HTTP/2.0",
     ] {
         let status = scene.refused(format!("{head}\r\n\r\n").as_bytes());
         assert!(matches!(status, 400 | 405 | 501 | 505), "{head:?}: {status}");
@@ -161,6 +166,9 @@ fn h031_to_h033_targets_and_hosts() {
         "GET guilty HTTP/1.1\r\nHost: a",
         "OPTIONS * HTTP/1.1\r\nHost: a",
         "GET a:80 HTTP/1.1\r\nHost: a",
+        "GET /guilty#fragment HTTP/1.1\r\nHost: a",
+        "GET http://a/guilty#fragment HTTP/1.1\r\nHost: a",
+        "GET ftp://a/guilty HTTP/1.1\r\nHost: a",
     ] {
         assert_eq!(scene.refused(format!("{head}\r\n\r\n").as_bytes()), 400, "{head:?}");
     }
@@ -182,6 +190,10 @@ fn h012_to_h014_chunks_that_are_not_exactly_chunks() {
         "-1\r\n",
         " 5\r\nhello",
         "_\r\n",
+        "5 \r\nhello",
+        "5\nhello",
+        "5;a\nb\r\nhello",
+        "5;a\rb\r\nhello",
         "11111111111111111\r\n",
         "5\r\nhelloX\r\n0\r\n\r\n",
     ] {
@@ -196,6 +208,43 @@ fn h012_to_h014_chunks_that_are_not_exactly_chunks() {
         scene.check_innocent();
     }
     assert!(scene.backend.seen().iter().all(|seen| !seen.line().contains("/chunks")), "half a request was completed");
+}
+
+#[test]
+fn h013_extensions_of_chunks_are_bounded() {
+    let mut scene = Scene::new();
+    for body in [format!("5;{}\r\nhello\r\n", "x".repeat(20_000)), "1;x=yyyyyyyyyyyyyyyy\r\na\r\n".repeat(1_000)] {
+        let head = "POST /chunks HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n";
+        let answer = scene.gateway.send(&format!("{head}{body}0\r\n\r\n"));
+        assert_eq!((answer.status, answer.reason().as_str()), (400, "bad_framing"));
+        scene.check_innocent();
+    }
+    assert!(scene.backend.seen().iter().all(|seen| !seen.line().contains("/chunks")));
+}
+
+#[test]
+fn h022_a_client_that_waits_for_leave_gets_it_from_a_server_or_not_at_all() {
+    let scene = Scene::new();
+    let head = "POST /x HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\n";
+    let mut client = Client::connect(scene.gateway.port).expect("connected");
+    client.send(head.as_bytes()).expect("sent");
+    assert_eq!(client.read_head().expect("leave").0, 100);
+    client.send(b"hello").expect("sent");
+    assert_eq!(client.read().expect("an answer").text(), "x");
+    assert_eq!(scene.backend.last().body, b"hello");
+    assert!(scene.backend.last().values("expect").is_empty());
+    // Without a server that wants it there is no leave, and nothing that comes after the answer is a request.
+    client.send(head.replace("POST /x", "POST /%00").as_bytes()).expect("sent");
+    assert_eq!(client.read_head().expect("an answer").0, 400);
+}
+
+#[test]
+fn h020_who_said_goodbye_may_close_its_side_and_gets_the_answer() {
+    let scene = Scene::new();
+    let mut client = Client::connect(scene.gateway.port).expect("connected");
+    client.send(b"GET /innocent HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").expect("sent");
+    client.stream.get_mut().shutdown(std::net::Shutdown::Write).expect("half closed");
+    assert_eq!(client.read().expect("an answer").text(), "x");
 }
 
 #[test]

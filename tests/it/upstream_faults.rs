@@ -212,11 +212,14 @@ fn h038_a_cut_answer_never_looks_whole() {
 #[test]
 fn h036_an_answer_nobody_asked_for_is_never_given_to_the_next_request() {
     let poisons = Arc::new(AtomicBool::new(true));
+    let is_there = Arc::new(AtomicBool::new(false));
+    let was_sent = Arc::clone(&is_there);
     let backend = Backend::scripted(move |mut connection| {
         while connection.request()?.is_some() {
             connection.write(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\ngood")?;
             if poisons.swap(false, Ordering::Relaxed) {
                 connection.write(b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\npoison")?;
+                was_sent.store(true, Ordering::Release);
             }
         }
         Ok(())
@@ -226,6 +229,8 @@ fn h036_an_answer_nobody_asked_for_is_never_given_to_the_next_request() {
     for _ in 0..20 {
         client.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").expect("sent");
         assert_eq!(client.read().expect("an answer").text(), "good");
+        // What has not arrived before the next request leaves cannot be told from its answer, by nobody.
+        eventually("the poison is there", || is_there.load(Ordering::Acquire).then_some(()));
     }
 }
 

@@ -306,7 +306,7 @@ fn workers_with_runtimes_of_their_own_share_one_room() {
         let one = |turn: usize| {
             let (room, endpoints, limits, inside) = (&room, &endpoints, &limits, &inside);
             async move {
-                let wants = (turn % 3 > 0).then_some((turn + worker) % 2);
+                let wants = (!turn.is_multiple_of(3)).then_some((turn + worker) % 2);
                 let enter = || {
                     (0..2).filter(|i| wants.is_none_or(|w| w == *i)).find_map(|i| endpoints[i].try_enter(limits).ok())
                 };

@@ -98,7 +98,8 @@ fn never_too_many_inside_whatever_the_threads_do() {
                     let ask = async |turn: u32| {
                         let entering = gate.enter(key);
                         // Some give up after a while, which may be the very moment they are called.
-                        let wait = if (turn + thread) % 3 == 0 { Duration::from_micros(50) } else { Duration::MAX };
+                        let wait =
+                            if (turn + thread).is_multiple_of(3) { Duration::from_micros(50) } else { Duration::MAX };
                         let Ok(entered) = tokio::time::timeout(wait, entering).await else { return };
                         let _guard = entered.expect("the queue is long enough");
                         assert!(inside.fetch_add(1, Ordering::SeqCst) < 3);

@@ -171,7 +171,7 @@ proptest! {
         let table = PerClient::new(SlidingWindow::new(rate(3)), max);
         for (step, number) in numbers.into_iter().enumerate() {
             table.check(key(&seeds, number), step as u64 * SECOND / 10);
-            if step % 16 == 0 {
+            if step.is_multiple_of(16) {
                 table.collect(step as u64 * SECOND / 10);
             }
             prop_assert!(table.len() <= max.max(1));

@@ -47,12 +47,8 @@ const NEVER_TRAILERS: [HeaderName; 12] = [
 
 impl Asked {
     /// From the head of the request.
-    pub fn by(parts: &request::Parts) -> Self {
-        Self {
-            is_head: parts.method == Method::HEAD,
-            is_http_11: parts.version == Version::HTTP_11,
-            takes_trailers: names(&parts.headers, &header::TE, "trailers"),
-        }
+    pub fn new(parts: &request::Parts, takes_trailers: bool) -> Self {
+        Self { is_head: parts.method == Method::HEAD, is_http_11: parts.version == Version::HTTP_11, takes_trailers }
     }
 
     /// How the body of this answer is told to end.
@@ -71,20 +67,27 @@ impl Asked {
     /// Whether this trailer of an answer is passed on: the client takes trailers, the head has announced it, and
     /// it is harmless.
     pub fn takes_trailer(self, head: &HeaderMap, name: &HeaderName) -> bool {
-        self.takes_trailers && !NEVER_TRAILERS.contains(name) && names(head, &header::TRAILER, name.as_str())
+        let is_announced = || {
+            let mut announced = head.get_all(header::TRAILER).iter();
+            announced.any(|names| has_word(names.as_bytes(), name.as_str()))
+        };
+        self.takes_trailers && !NEVER_TRAILERS.contains(name) && is_announced()
     }
 
-    /// Writes the head. `body` is what the body would be if it were sent; `write_date` appends the date.
+    /// Writes the head; whether the connection goes on after it, which the server's or the proxy's
+    /// `Connection: close` may still prevent. `body` is what the body would be if it were sent; `write_date`
+    /// appends the date.
     pub fn write_head(
         self,
         out: &mut Vec<u8>,
         head: &Parts,
         (framing, body): (Framing, &SizeHint),
-        keeps_alive: bool,
+        goes_on: bool,
         write_date: impl FnOnce(&mut Vec<u8>),
-    ) {
+    ) -> bool {
         write_status(out, head.status);
         let is_upgrade = head.status == StatusCode::SWITCHING_PROTOCOLS;
+        let mut goes_on = goes_on;
         let mut has_date = false;
         let mut length_as_told = None;
         for (name, value) in &head.headers {
@@ -92,7 +95,11 @@ impl Asked {
                 length_as_told = Some(value);
                 continue;
             }
-            if *name == header::TRANSFER_ENCODING || (*name == header::CONNECTION && !is_upgrade) {
+            if *name == header::TRANSFER_ENCODING {
+                continue;
+            }
+            if *name == header::CONNECTION && !is_upgrade {
+                goes_on &= !has_word(value.as_bytes(), "close");
                 continue;
             }
             has_date |= *name == header::DATE;
@@ -115,27 +122,20 @@ impl Asked {
             },
             Framing::UntilClose => {}
         }
-        match (keeps_alive, self.is_http_11) {
+        match (goes_on, self.is_http_11) {
             _ if is_upgrade => {}
             (false, _) => out.extend_from_slice(b"connection: close\r\n"),
             (true, false) => out.extend_from_slice(b"connection: keep-alive\r\n"),
             (true, true) => {}
         }
         out.extend_from_slice(b"\r\n");
+        goes_on
     }
 }
 
-/// Whether the server or the proxy wants the connection to end with this answer.
-pub fn says_close(head: &HeaderMap) -> bool {
-    names(head, &header::CONNECTION, "close")
-}
-
-/// Whether one of the comma-separated words of a header is this one.
-fn names(headers: &HeaderMap, name: &HeaderName, word: &str) -> bool {
-    let values = headers.get_all(name).iter();
-    values
-        .flat_map(|value| value.as_bytes().split(|byte| *byte == b','))
-        .any(|token| token.trim_ascii().eq_ignore_ascii_case(word.as_bytes()))
+/// Whether one of the comma-separated words is this one.
+fn has_word(value: &[u8], word: &str) -> bool {
+    value.split(|byte| *byte == b',').any(|token| token.trim_ascii().eq_ignore_ascii_case(word.as_bytes()))
 }
 
 /// Appends a header line.
@@ -189,8 +189,8 @@ mod tests {
     use super::*;
 
     fn asked(method: &str, version: Version) -> Asked {
-        let request = Request::builder().method(method).version(version).header("te", "trailers").body(());
-        Asked::by(&request.expect("a request").into_parts().0)
+        let request = Request::builder().method(method).version(version).body(());
+        Asked::new(&request.expect("a request").into_parts().0, true)
     }
 
     fn head(asked: Asked, status: u16, headers: &[(&str, &str)], length: Option<u64>, keeps: bool) -> String {
@@ -217,6 +217,11 @@ mod tests {
         assert_eq!(
             head(old, 404, &[], Some(10), true),
             "HTTP/1.1 404 Not Found;date: D;content-length: 10;connection: keep-alive;;"
+        );
+        let closes = [("connection", "x, Close")];
+        assert_eq!(
+            head(new, 200, &closes, Some(0), true),
+            "HTTP/1.1 200 OK;date: D;content-length: 0;connection: close;;"
         );
         assert_eq!(head(new, 299, &[], Some(0), true), "HTTP/1.1 299 ;date: D;content-length: 0;;");
     }

@@ -35,6 +35,8 @@ pub struct RequestHead {
     pub keeps_alive: bool,
     /// Whether it waits for `100 Continue` before it sends the body.
     pub expects_continue: bool,
+    /// Whether it takes trailers behind an answer.
+    pub takes_trailers: bool,
 }
 
 /// How a request body ends.
@@ -150,6 +152,7 @@ fn build(block: &Bytes, outline: Outline, spans: &[Span], limits: &ListenerLimit
         framing: facts.framing(parts.version)?,
         keeps_alive: facts.keeps_alive(parts.version),
         expects_continue: facts.expects_continue && parts.version == Version::HTTP_11,
+        takes_trailers: facts.takes_trailers,
         parts,
     })
 }
@@ -217,7 +220,7 @@ fn has_long_target(buffer: &[u8], limits: &ListenerLimits) -> bool {
 /// Another version of HTTP is told apart from what is no HTTP.
 fn refuse_version(buffer: &[u8]) -> Refusal {
     let line = buffer.split(|byte| matches!(byte, b'\r' | b'\n')).next().unwrap_or_default();
-    match line.rsplit(|byte| *byte == b' ').next() {
+    match line.splitn(3, |byte| *byte == b' ').nth(2) {
         Some([b'H', b'T', b'T', b'P', b'/', major, b'.', minor])
             if major.is_ascii_digit() && minor.is_ascii_digit() =>
         {
@@ -273,6 +276,7 @@ struct Facts {
     says_close: bool,
     says_keep_alive: bool,
     expects_continue: bool,
+    takes_trailers: bool,
 }
 
 impl Facts {
@@ -293,6 +297,9 @@ impl Facts {
                 self.says_close |= token.trim_ascii().eq_ignore_ascii_case(b"close");
                 self.says_keep_alive |= token.trim_ascii().eq_ignore_ascii_case(b"keep-alive");
             }
+        } else if *name == header::TE {
+            self.takes_trailers |=
+                value.split(|byte| *byte == b',').any(|token| token.trim_ascii().eq_ignore_ascii_case(b"trailers"));
         } else if *name == header::EXPECT {
             self.expects_continue = value.eq_ignore_ascii_case(b"100-continue");
         }

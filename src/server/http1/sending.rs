@@ -14,7 +14,7 @@ use http_body::{Body as _, SizeHint};
 use crate::proxy::body::ProxyBody;
 use crate::proxy::request_body::RequestBody;
 
-use super::answer::{self, Asked, Framing};
+use super::answer::{Asked, Framing};
 use super::outbox::{Outbox, WrongLength};
 use super::turn::Answer;
 use super::{Connection, Incoming, Next, ending};
@@ -42,8 +42,8 @@ impl Connection {
         }
         let size = body.size_hint();
         let framing = asked.framing(head.status, &size);
-        let goes_on = client_goes_on & self.can_go_on(&head, framing);
-        let outbox = self.write_head(asked, &head, framing, &size, goes_on);
+        let goes_on = client_goes_on & self.can_go_on(framing);
+        let (outbox, goes_on) = self.write_head(asked, &head, framing, &size, goes_on);
         let mut sending = Sending {
             connection: self,
             body,
@@ -66,12 +66,11 @@ impl Connection {
     }
 
     /// Whether the connection can be used on after this answer, as far as is known when it begins.
-    fn can_go_on(&self, head: &Parts, framing: Framing) -> bool {
+    fn can_go_on(&self, framing: Framing) -> bool {
         let was_kept_waiting = self.wire.borrow_mut().begin_answer();
         !was_kept_waiting
             && framing != Framing::UntilClose
             && self.may_go_on()
-            && !answer::says_close(&head.headers)
             && (self.is_body_wanted() || self.is_request_whole())
     }
 
@@ -98,12 +97,20 @@ impl Connection {
         }
     }
 
-    fn write_head(&self, asked: Asked, head: &Parts, framing: Framing, size: &SizeHint, goes_on: bool) -> Outbox {
+    fn write_head(
+        &self,
+        asked: Asked,
+        head: &Parts,
+        framing: Framing,
+        size: &SizeHint,
+        goes_on: bool,
+    ) -> (Outbox, bool) {
         let workshop = self.connections().workshop();
         let now = self.proxy.deadlines().now();
         let mut out = workshop.take_write();
-        asked.write_head(&mut out, head, (framing, size), goes_on, |out| workshop.write_date(now, out));
-        Outbox::new(out)
+        let write_date = |out: &mut Vec<u8>| workshop.write_date(now, out);
+        let goes_on = asked.write_head(&mut out, head, (framing, size), goes_on, write_date);
+        (Outbox::new(out), goes_on)
     }
 
     /// The server has agreed to another protocol: tells the client, then carries bytes both ways.
@@ -113,7 +120,7 @@ impl Connection {
             return Next::Close;
         };
         self.wire.borrow_mut().begin_answer();
-        let mut outbox = self.write_head(asked, &head, Framing::None, &SizeHint::with_exact(0), false);
+        let (mut outbox, _) = self.write_head(asked, &head, Framing::None, &SizeHint::with_exact(0), false);
         let flushed = poll_fn(|cx| self.poll_flush(&mut outbox, cx)).await;
         if flushed.is_ok() {
             let bytes = ending::tunnel(&self.wire, server, self.connections().workshop()).await;

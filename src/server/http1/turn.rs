@@ -4,7 +4,7 @@ use std::future::poll_fn;
 use std::pin::pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use http::request::Parts;
 use http::{Request, Response};
@@ -18,6 +18,10 @@ use super::answer::Asked;
 use super::head::{self, BodyFraming, Refused, RequestHead};
 use super::wire::Wire;
 use super::{Connection, Incoming, Next};
+
+/// How long a connection may idle without becoming small: above the pause between the requests of a client at work,
+/// below that of a page being read.
+const STAYS: Duration = Duration::from_secs(1);
 
 /// What the proxy answers.
 pub(super) type Answer = Response<ProxyBody<RequestBody<Incoming>>>;
@@ -42,15 +46,15 @@ struct Reading {
 }
 
 impl Connection {
-    /// Answers requests until none is there.
+    /// Answers requests until none has come for a while.
     pub(super) async fn talk(&mut self) -> Next {
-        self.take_buffer();
         loop {
+            self.take_buffer();
             let next = match self.read_head().await {
-                Arrived::Nothing => return Next::Request,
+                Arrived::Nothing => Next::Request,
                 Arrived::End => return Next::Close,
                 Arrived::NoHead(refused) => {
-                    let asked = Asked::by(&refused.parts);
+                    let asked = Asked::new(&refused.parts, false);
                     let answer = self.proxy.refuse(refused.parts, Rc::clone(&self.client), refused.refusal);
                     return self.send(answer, asked, false).await.max_linger();
                 }
@@ -59,7 +63,23 @@ impl Connection {
             if next != Next::Request {
                 return next;
             }
+            if self.wire.borrow().buffer.is_empty() && !self.stays().await {
+                return Next::Request;
+            }
         }
+    }
+
+    /// Whether the next request comes so soon that giving up this future and making it anew would cost more than it
+    /// holds meanwhile. The buffer goes at once.
+    async fn stays(&mut self) -> bool {
+        self.give_buffer_back();
+        self.idle_since = self.proxy.deadlines().now();
+        let ends = self.idle_since + STAYS.min(self.patience());
+        poll_fn(|cx| match self.connections().are_closing() {
+            true => Poll::Ready(false),
+            false => self.wire.borrow_mut().poll_idle(cx, ends),
+        })
+        .await
     }
 
     async fn read_head(&self) -> Arrived {
@@ -68,9 +88,9 @@ impl Connection {
     }
 
     async fn turn(&mut self, head: RequestHead) -> Next {
-        let RequestHead { parts, framing, keeps_alive, expects_continue } = head;
+        let RequestHead { parts, framing, keeps_alive, expects_continue, takes_trailers } = head;
         self.requests += 1;
-        let asked = Asked::by(&parts);
+        let asked = Asked::new(&parts, takes_trailers);
         let body = self.begin_body(framing, expects_continue);
         let most = self.limits().request_body;
         let is_too_large = matches!((framing, most), (BodyFraming::Length(length), Some(most)) if length > most);

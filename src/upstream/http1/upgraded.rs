@@ -22,6 +22,13 @@ pub struct Upgraded {
     pub(super) _held: Option<Held>,
 }
 
+impl Upgraded {
+    /// Of a socket, with what was read from it already.
+    pub fn new(stream: TcpStream, buffered: Bytes) -> Self {
+        Self { stream, buffered, _held: None }
+    }
+}
+
 impl AsyncRead for Upgraded {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();

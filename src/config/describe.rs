@@ -8,6 +8,10 @@
 //!   vanished, its requests would fall to a wider rule without its checks;
 //! - a path that is not in normal form covers what its beginning covers, up to the last good segment;
 //! - a broken condition counts as true.
+//!
+//! Here are routes and rules as wholes. `matches` reads what a request must look like, `action` what is done,
+//! `traffic`, `limit`, `header` and `rewrite` the choices that levels share, `layer` and `inherit` put levels on one
+//! another; `reader` reads single values, and `at` knows where they stand.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -102,7 +102,7 @@ impl Pool {
 
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
-        self.idle.borrow().is_empty()
+        self.len() == 0
     }
 }
 

@@ -54,6 +54,18 @@ fn every_example_object_is_right() {
 }
 
 #[test]
+fn every_example_file_is_right() {
+    let mut seen = 0;
+    for entry in std::fs::read_dir(format!("{ROOT}/manifests/examples/file")).expect("there are examples") {
+        let path = entry.expect("readable").path();
+        let ran = crate::lang::gateway::run(&["check", path.to_str().expect("text")], None);
+        assert_eq!((ran.code, ran.err.as_str()), (0, ""), "{}", path.display());
+        seen += 1;
+    }
+    assert!(seen >= 11, "one file a feature");
+}
+
+#[test]
 fn the_readmes_commands_exist() {
     let text = read("README.md");
     for file in [

@@ -15,6 +15,7 @@ mod answers;
 mod balancing;
 mod cli;
 mod client_faults;
+mod demo;
 mod documents;
 mod exhaustion;
 mod forwarding;

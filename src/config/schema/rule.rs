@@ -200,3 +200,22 @@ fn texts((min, max): (usize, usize), (shortest, longest): (usize, usize), form: 
     }
     schema
 }
+
+#[cfg(test)]
+mod tests {
+    use schemars::SchemaGenerator;
+
+    use super::*;
+    use crate::config::units::{parse_rate, parse_size};
+
+    #[test]
+    fn objects_and_files_are_told_the_same() {
+        let message = |schema: fn(&mut SchemaGenerator) -> Schema| {
+            let schema = schema(&mut SchemaGenerator::default());
+            let message = schema.as_value().pointer("/x-kubernetes-validations/0/message").cloned();
+            message.and_then(|message| message.as_str().map(str::to_owned))
+        };
+        assert_eq!(message(size), parse_size("1m").err().map(|error| error.to_string()));
+        assert_eq!(message(rate), parse_rate("1").err().map(|error| error.to_string()));
+    }
+}

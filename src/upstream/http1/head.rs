@@ -167,12 +167,9 @@ fn collect_headers(block: &Bytes, spans: &[Span]) -> Result<(HeaderMap, Said), R
     Ok((headers, said))
 }
 
-/// httparse lets a line end with LF alone; here a line ends with CRLF. Counted, as that needs no branch for
-/// each byte.
+/// httparse lets a line end with LF alone; here a line ends with CRLF.
 fn has_bare_newline(block: &[u8]) -> bool {
-    let newlines = block.iter().filter(|byte| **byte == b'\n').count();
-    let line_ends = block.iter().zip(block.iter().skip(1)).filter(|pair| *pair == (&b'\r', &b'\n')).count();
-    newlines != line_ends
+    memchr::memchr_iter(b'\n', block).any(|at| at == 0 || block.get(at - 1) != Some(&b'\r'))
 }
 
 #[cfg(test)]

@@ -31,14 +31,17 @@
 //! Counting costs a word shared by all workers, so a caller may leave it out where no limit is set; what began
 //! before the first limit was set is then not counted.
 
+mod waiting;
+
 use std::collections::BTreeMap;
-use std::future::poll_fn;
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll, Waker};
+use std::task::Waker;
 use std::time::Instant;
 
 use crate::config::upstream::Limits;
+
+pub use waiting::Waiting;
 
 /// There is no room, and none to wait in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -127,7 +130,7 @@ impl Room {
         let looked_at = queue.freed;
         queue.waiters.insert(ticket, Waiter { turn: Turn::Given(None), looked_at });
         self.waiting.store(queue.waiters.len(), Ordering::SeqCst);
-        Ok(Waiting { room: Arc::clone(self), ticket, until: now + limits.pending_timeout, is_served: false })
+        Ok(Waiting::new(self, ticket, limits, now))
     }
 
     /// Gives everybody in the queue a turn: limits were raised, or there are new endpoints.
@@ -244,6 +247,11 @@ fn take(count: &AtomicU32, limit: Option<u32>) -> bool {
 }
 
 impl Held {
+    /// How many of its kind there are at its endpoint.
+    fn at_endpoint(&self) -> u32 {
+        self.endpoint.counts.of(self.is_for).load(Ordering::SeqCst)
+    }
+
     fn count_off(&self) {
         self.endpoint.counts.of(self.is_for).fetch_sub(1, Ordering::SeqCst);
         self.endpoint.room.counts.of(self.is_for).fetch_sub(1, Ordering::SeqCst);
@@ -302,80 +310,6 @@ fn wake_next(mut queue: MutexGuard<'_, Queue>) {
     let waker = behind.find_map(|waiter| waiter.give(None));
     drop(queue);
     waker.into_iter().for_each(Waker::wake);
-}
-
-/// A place in the queue; dropped, it is left, and a turn it had is the next one's.
-#[derive(Debug)]
-pub struct Waiting {
-    room: Arc<Room>,
-    ticket: u64,
-    until: Instant,
-    is_served: bool,
-}
-
-impl Waiting {
-    /// When this has lasted as long as it may. The caller keeps the clock.
-    pub fn until(&self) -> Instant {
-        self.until
-    }
-
-    /// Waits for a turn: then is the time to pick an endpoint and to enter. Asked again, the turn is the next one's.
-    /// A dropped future leaves the place in the queue as it is.
-    pub async fn turn(&mut self) {
-        poll_fn(|cx| self.poll_turn(cx)).await;
-    }
-
-    /// Like [`turn`](Self::turn).
-    pub fn poll_turn(&mut self, cx: &Context<'_>) -> Poll<()> {
-        let mut queue = self.room.lock();
-        let Queue { waiters, freed, .. } = &mut *queue;
-        // It is there as long as this is.
-        let Some(waiter) = waiters.get_mut(&self.ticket) else { return Poll::Ready(()) };
-        match std::mem::replace(&mut waiter.turn, Turn::Taken) {
-            Turn::Given(held) => {
-                if let Some(held) = held {
-                    held.count_off();
-                    *freed += 1;
-                }
-            }
-            Turn::Taken if waiter.looked_at < *freed => {}
-            Turn::Taken => {
-                waiter.turn = Turn::Asleep(cx.waker().clone());
-                wake_next(queue);
-                return Poll::Pending;
-            }
-            Turn::Asleep(_) => {
-                waiter.turn = Turn::Asleep(cx.waker().clone());
-                return Poll::Pending;
-            }
-        }
-        waiter.looked_at = *freed;
-        Poll::Ready(())
-    }
-
-    /// Leaves the queue after having entered.
-    pub fn leave(mut self) {
-        self.is_served = true;
-    }
-}
-
-impl Drop for Waiting {
-    fn drop(&mut self) {
-        let mut queue = self.room.lock();
-        let gone = queue.waiters.remove(&self.ticket);
-        self.room.waiting.store(queue.waiters.len(), Ordering::SeqCst);
-        let Some(Waiter { turn, looked_at }) = gone else { return };
-        let has_news = looked_at < queue.freed;
-        match turn {
-            Turn::Given(Some(held)) => {
-                drop(queue);
-                self.room.give_back(&held);
-            }
-            Turn::Taken if self.is_served && !has_news => {}
-            Turn::Given(None) | Turn::Taken => wake_next(queue),
-            Turn::Asleep(_) => {}
-        }
-    }
 }
 
 #[cfg(test)]

@@ -4,7 +4,8 @@
 //! failure of the server, or nothing where the client or we ourselves were to blame. A reused connection that turns
 //! out to be dead teaches nothing either: the server closed it while our request was on its way.
 
-use std::any::Any;
+mod way;
+
 use std::future::poll_fn;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -16,12 +17,10 @@ use http::{HeaderValue, header};
 use http_body::Body;
 
 use crate::config::traffic::Traffic;
-use crate::lb::Ask;
 use crate::snapshot::ToUpstream;
-use crate::upstream::connect::connect;
 use crate::upstream::http1::framing::is_bound_to_connection;
 use crate::upstream::http1::{Connection, Replay, ResponseHead, Transfer, TransferError, UploadFraming};
-use crate::upstream::{Avoided, LiveEndpoint, NoEndpoint, Outcome, Permit};
+use crate::upstream::{LiveEndpoint, Outcome};
 
 use super::Proxy;
 use super::body::Answer;
@@ -30,6 +29,7 @@ use super::exchange::Exchange;
 use super::outgoing::Outgoing;
 use super::refusal::{Refusal, Refused};
 use super::retry::{self, Failure};
+use way::NoConnection;
 
 /// A request that a server is to answer.
 #[derive(Debug)]
@@ -98,24 +98,6 @@ enum Tried<B> {
     Again(Option<Replay<B>>),
 }
 
-/// How an endpoint is reached.
-enum Way {
-    /// By a connection used before.
-    Idle(Connection),
-    /// By a new one, which keeps this place while it is open.
-    New(Option<Box<dyn Any + Send>>),
-}
-
-/// Why there is no connection.
-enum NoConnection {
-    /// The endpoint is not there.
-    Failed,
-    /// We have nothing left to connect with.
-    Exhausted,
-    /// The time of the whole request is over.
-    TimeUp,
-}
-
 /// Why there is no head.
 enum NoHead {
     Transfer(TransferError),
@@ -146,106 +128,6 @@ impl Attempt<'_> {
             Err(NoHead::TimeUp(which)) => self.time_is_up(which, transfer, endpoint).await,
             Err(NoHead::Transfer(error)) => self.failed(&error, transfer, endpoint).await,
         }
-    }
-
-    /// Leave to try an endpoint and a way to it, now or when somebody has left.
-    async fn way(&mut self) -> Result<(Arc<LiveEndpoint>, Way), Refused> {
-        if let Some(found) = self.way_now()? {
-            return Ok(found);
-        }
-        let upstream = &self.routed.to.upstream;
-        let limits = upstream.current().settings().limits.clone();
-        let mut waiting = upstream.room.wait(&limits, Instant::now()).map_err(|_| Refusal::UpstreamFull)?;
-        let ends = self.clock.left().and_then(|left| Instant::now().checked_add(left));
-        let (until, refusal) = match ends {
-            Some(ends) if ends < waiting.until() => (ends, Refusal::RequestTimeout),
-            _ => (waiting.until(), Refusal::UpstreamFull),
-        };
-        loop {
-            tokio::time::timeout_at(until.into(), waiting.turn()).await.map_err(|_| refusal)?;
-            if let Some(found) = self.way_now()? {
-                waiting.leave();
-                return Ok(found);
-            }
-        }
-    }
-
-    /// The same without waiting: none if all have as much as they may get.
-    fn way_now(&mut self) -> Result<Option<(Arc<LiveEndpoint>, Way)>, Refused> {
-        let mut crowded = Vec::new();
-        loop {
-            let permit = match self.pick(&crowded) {
-                Ok(permit) => permit,
-                Err(NoEndpoint::Full) => return Ok(None),
-                // The crowded ones will have room again.
-                Err(_) if !crowded.is_empty() => return Ok(None),
-                Err(why) => return Err(self.refused(why)),
-            };
-            let endpoint = Arc::clone(permit.endpoint());
-            match self.way_to(&endpoint) {
-                Some(way) => {
-                    self.exchange.record.permit = Some(permit);
-                    return Ok(Some((endpoint, way)));
-                }
-                None => crowded.push(endpoint),
-            }
-        }
-    }
-
-    /// An idle connection, or a place for a new one; none if the endpoint has as many as it may have.
-    fn way_to(&self, endpoint: &Arc<LiveEndpoint>) -> Option<Way> {
-        if self.may_use_idle
-            && let Some(idle) = self.proxy.pool.take(endpoint, self.clock.now())
-        {
-            return Some(Way::Idle(idle));
-        }
-        let set = self.routed.to.upstream.current();
-        endpoint.try_connect(&set.settings().limits).ok().map(Way::New)
-    }
-
-    fn pick(&self, crowded: &[Arc<LiveEndpoint>]) -> Result<Permit, NoEndpoint> {
-        let to = &self.routed.to;
-        let ask = Ask { hash: self.routed.hash, random: self.proxy.ids.number() };
-        let avoided = Avoided { tried: &self.tried, crowded };
-        to.upstream.current().pick_apart_from(&to.upstream, &to.choice, ask, &avoided, self.clock.now())
-    }
-
-    fn refused(&self, why: NoEndpoint) -> Refused {
-        match why {
-            NoEndpoint::Empty => {
-                let status = self.routed.to.upstream.current().settings().when_empty;
-                Refused::from(Refusal::NoEndpoints).with_status(status)
-            }
-            NoEndpoint::Unhealthy => Refusal::NoHealthyEndpoint.into(),
-            NoEndpoint::CircuitOpen(after) => {
-                // It was reckoned from the last tick; whole seconds are told, and a tick must not make one more.
-                let since = Instant::now().saturating_duration_since(self.clock.now());
-                Refused::from(Refusal::CircuitOpen).with_retry_after(after.saturating_sub(since))
-            }
-            NoEndpoint::Full => Refusal::UpstreamFull.into(),
-        }
-    }
-
-    async fn connection(&mut self, endpoint: &LiveEndpoint, way: Way) -> Result<Connection, NoConnection> {
-        let place = match way {
-            Way::Idle(idle) => return Ok(idle),
-            Way::New(place) => place,
-        };
-        let mut within = self.routed.to.upstream.current().settings().connect_timeout;
-        if let Some(left) = self.clock.left() {
-            if left.is_zero() {
-                return Err(NoConnection::TimeUp);
-            }
-            within = if within.is_zero() { left } else { within.min(left) };
-        }
-        connect(&self.proxy.shared.resolver, endpoint.address(), within, place).await.map_err(|error| {
-            tracing::debug!(backend = endpoint.label(), %error, "no connection");
-            match error {
-                _ if self.clock.is_over() => NoConnection::TimeUp,
-                error if error.is_exhausted() => NoConnection::Exhausted,
-                _ => NoConnection::Failed,
-            }
-        })
     }
 
     fn send<B>(&self, connection: Connection, endpoint: &LiveEndpoint, body: Option<Replay<B>>) -> Transfer<Replay<B>> {

@@ -11,11 +11,13 @@
     reason = "in tests a panic is the way to fail, and threads may sleep"
 )]
 
+mod answers;
 mod balancing;
 mod cli;
 mod client_faults;
 mod demo;
 mod documents;
+mod exhaustion;
 mod forwarding;
 mod health;
 mod house;

@@ -3,11 +3,12 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use crate::lang::backend::Backend;
 use crate::lang::client::{Answer, Client};
-use crate::lang::eventually;
 use crate::lang::gateway::{Gateway, gateway};
+use crate::lang::{PATIENCE, eventually};
 use crate::websocket::{echo, echoes, open};
 
 /// The servers of the storm.
@@ -40,10 +41,11 @@ impl Servers {
              - {{name: half, endpoints: [{a}, {{url: '{ejected}', weight: {weight}}}], \
              healthCheck: {{passive: {{failures: {weight}, ejectFor: 10m}}}}}}\n\
              routes:\n{first}  - {{path: /stays, backends: [{a}]}}\n  - {{path: /turn, backends: [{turned}]}}\n  \
-             - {{path: /limited, rateLimits: [{{name: l, rate: {weight}/d, burst: {weight}}}], backends: [{a}]}}\n  \
+             - {{path: /limited, rateLimits: [{{name: l, rate: {weight}/d, burst: 3}}], backends: [{a}]}}\n  \
              - {{path: /broken, priority: {odd}, backends: [{{upstream: broken}}]}}\n  \
              - {{path: /half, backends: [{{upstream: half, weight: {weight}}}]}}\n  \
-             - {{path: /ws, timeouts: {{idle: {weight}s}}, backends: [{echo}]}}\n"
+             - {{path: /ws, timeouts: {{idle: {weight}s}}, backends: [{echo}]}}\n  \
+             - {{path: /number, respond: {{status: 200, body: '{turn}'}}}}\n"
         )
     }
 }
@@ -79,7 +81,7 @@ fn h115_a_thousand_swaps_under_load_lose_misroute_and_forget_nothing() {
     settle(&gateway);
     let known = (servers.broken.seen().len(), servers.ejected.seen().len());
     let stops = Arc::new(AtomicBool::new(false));
-    let clients: Vec<_> = (0..3)
+    let clients: Vec<_> = (0..2)
         .map(|_| {
             let (port, stops) = (gateway.port, stops.clone());
             std::thread::spawn(move || {
@@ -96,7 +98,7 @@ fn h115_a_thousand_swaps_under_load_lose_misroute_and_forget_nothing() {
             })
         })
         .collect();
-    let tunnels: Vec<_> = (0..4).map(|_| open(gateway.port, "/ws")).collect();
+    let tunnels: Vec<_> = (0..2).map(|_| open(gateway.port, "/ws")).collect();
     let tunnels: Vec<_> = tunnels
         .into_iter()
         .map(|mut tunnel| {
@@ -105,26 +107,28 @@ fn h115_a_thousand_swaps_under_load_lose_misroute_and_forget_nothing() {
                 let mut count = 0;
                 while !stops.load(Ordering::Relaxed) {
                     echoes(&mut tunnel, "are you there?").expect("it stays open");
-                    std::thread::yield_now();
+                    // A pace, so that the requests are most of the load.
+                    std::thread::sleep(Duration::from_millis(2));
                     count += 1;
                 }
                 count
             })
         })
         .collect();
-    let first = gateway.metric("sluice_snapshot_number").expect("a number");
+    let mut asker = Client::connect(gateway.port).expect("connected");
     for turn in 1..=1000 {
         gateway.rewrite(&servers.file(turn));
         gateway.signal("HUP");
         // Not faster than they are taken: each is to be one swap.
-        eventually("the swap", || {
-            (gateway.metric("sluice_snapshot_number") >= Some(first + turn as f64)).then_some(())
-        });
+        let until = Instant::now() + PATIENCE;
+        while asker.get("/number").expect("an answer").text() != turn.to_string() {
+            assert!(Instant::now() < until, "turn {turn} is not in effect");
+        }
     }
     stops.store(true, Ordering::Relaxed);
     let requests: usize = clients.into_iter().map(|client| client.join().expect("no request failed")).sum();
     let echoed: usize = tunnels.into_iter().map(|tunnel| tunnel.join().expect("no tunnel ended")).sum();
-    assert!(requests > 1000 && echoed > 1000, "only {requests} requests and {echoed} echoes meanwhile");
+    assert!(requests > 1000 && echoed > 100, "only {requests} requests and {echoed} echoes meanwhile");
     assert_eq!((servers.broken.seen().len(), servers.ejected.seen().len()), known, "they are left alone");
     assert_eq!(gateway.metric("sluice_config_error"), Some(0.0));
 }

@@ -138,6 +138,26 @@ fn raised_limits_are_seen_by_all_who_wait() {
 }
 
 #[test]
+fn a_place_that_is_brought_and_not_used_is_the_next_ones() {
+    let tight = limits(None, Some(1), 9);
+    let (room, endpoints) = rooms(2);
+    let mut places: Vec<_> = endpoints.iter().map(|at| at.try_enter(&tight).expect("room")).collect();
+    let mut picky = room.wait(&tight, Instant::now()).expect("room to wait");
+    let mut any = asleep(&room, &tight);
+    // The second server's place is brought to `any`; then the first one's comes free, while nobody sleeps.
+    drop(places.pop());
+    drop(places.pop());
+    // `picky` wants the second, finds it counted, and sleeps.
+    assert!(has_turn(&mut picky) && endpoints[1].try_enter(&tight).is_err());
+    assert!(!has_turn(&mut picky));
+    assert!(has_turn(&mut any));
+    let _elsewhere = endpoints[0].try_enter(&tight).expect("free");
+    any.leave();
+    assert!(has_turn(&mut picky), "the second server is free");
+    assert!(endpoints[1].try_enter(&tight).is_ok());
+}
+
+#[test]
 fn whoever_has_a_turn_is_woken() {
     let limits = limits(Some(1), None, 1);
     let (room, endpoints) = rooms(1);

@@ -66,10 +66,23 @@ fn config_on(port: u16, listener: &str, routes: &str) -> String {
     format!("listeners: [{{name: http, port: {port}{fields}}}]\n{routes}")
 }
 
+/// The same with only so many descriptors.
+pub fn gateway_with_descriptors(routes: &str, descriptors: usize) -> Gateway {
+    let (port, folder) = (free_port(), folder());
+    std::fs::write(folder.join("sluice.yaml"), config(port, routes)).expect("written");
+    let mut shell = Command::new("sh");
+    shell.args(["-c", &format!("ulimit -n {descriptors}; exec \"$0\" \"$@\""), binary()]);
+    start_by(shell, folder, port, &[])
+}
+
 /// Runs the binary with the file `sluice.yaml` of a folder.
 pub fn start(folder: PathBuf, port: u16, arguments: &[&str]) -> Gateway {
+    start_by(Command::new(binary()), folder, port, arguments)
+}
+
+fn start_by(mut command: Command, folder: PathBuf, port: u16, arguments: &[&str]) -> Gateway {
     let admin = free_port();
-    let mut child = Command::new(binary())
+    let mut child = command
         .arg("run")
         .arg("--config")
         .arg(folder.join("sluice.yaml"))
@@ -167,6 +180,15 @@ impl Gateway {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).expect("it runs");
         let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("the kernel tells");
         line.trim().trim_end_matches(" kB").trim().parse().expect("a number")
+    }
+
+    /// Processor time it has used, in ticks of a hundredth of a second.
+    pub fn cpu_ticks(&self) -> u64 {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id())).expect("it runs");
+        let behind_name = stat.rsplit(')').next().expect("a line");
+        let field =
+            |number: usize| behind_name.split_whitespace().nth(number).and_then(|text| text.parse::<u64>().ok());
+        field(11).zip(field(12)).map(|(user, system)| user + system).expect("numbers")
     }
 
     /// What it wrote about itself.

@@ -14,7 +14,7 @@ use serde_yaml::{Mapping, Value};
 use super::place::{Findings, Place};
 use super::problem::Slug;
 use super::shape::Shape;
-use super::vocabulary::{explain_field, explain_word};
+use super::vocabulary::{explain_field, explain_word, later_fields_in_objects};
 use super::yaml::{Content, Document, Entry, Members, Node, push_key};
 
 /// Keys whose entries may be a bare URL, which stands for `{url: ...}`; in the file only.
@@ -236,7 +236,12 @@ impl Walk<'_> {
         let written = spot.node.map_or(Members::Few(&[]), Node::members);
         for (name, member) in members.iter_mut() {
             let Some(name) = name.as_str() else { continue };
+            let is_for_files = self.skin == Skin::Object && later_fields_in_objects(spot.key).contains(&name);
             match fields.get(name) {
+                _ if is_for_files => {
+                    let at = written.get(name).map_or(spot.at, |entry| entry.at);
+                    self.add_below(name, at, Slug::NotSupported, "not supported yet".to_owned());
+                }
                 Some(field) => self.member(name, member, field, spot.below(name, &written, false)),
                 None => {
                     let at = written.get(name).map_or(spot.at, |entry| entry.at);
@@ -272,11 +277,15 @@ impl Walk<'_> {
         place: (&str, &str),
     ) -> Option<String> {
         let unknown = explain_field(place, name, fields.keys().map(String::as_str));
+        self.add_below(name, at, unknown.slug, unknown.message);
+        unknown.meant
+    }
+
+    fn add_below(&mut self, name: &str, at: Place, slug: Slug, message: String) {
         let length = self.path.len();
         push_key(&mut self.path, name);
-        self.add(at, unknown.slug, unknown.message);
+        self.add(at, slug, message);
         self.path.truncate(length);
-        unknown.meant
     }
 
     /// Reports a value of the wrong type and replaces it.

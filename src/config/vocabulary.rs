@@ -90,7 +90,6 @@ pub fn later_fields(above: &str, place: &str) -> &'static [&'static str] {
     match (above, place) {
         ("listeners", "limits") => return &["handshake", "streams"],
         ("upstreams" | "upstream", "limits") => return &["adaptive"],
-        ("", "spec") => return &["certificates", "grants"],
         ("observability", "accessLog") => return &["fields", "headers"],
         _ => {}
     }

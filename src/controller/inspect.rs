@@ -278,6 +278,9 @@ mod tests {
         );
         let twice = told(&[("a.yaml", ROUTE), ("b.yaml", ROUTE), ("c.yaml", SERVICE)]);
         assert_eq!(twice, ["b.yaml:3:18: metadata.name: GatewayRoute shop/web stands in a.yaml already"]);
+        let used = ROUTE.replace("backends", "use: [x]\n      backends");
+        let used = told(&[("a.yaml", &used), ("c.yaml", SERVICE)]);
+        assert_eq!(used, ["a.yaml:7:7: GatewayRoute shop/web spec.routes[0].use: not supported yet"]);
         let grants = told(&[("a.yaml", &format!("{ROUTE}  grants: []\n")), ("c.yaml", SERVICE)]);
         assert_eq!(grants, ["a.yaml:8:3: GatewayRoute shop/web spec.grants: not supported yet"]);
     }

@@ -15,8 +15,10 @@
 //! must not bury its server. With a bound of 125 % nobody gets a request who would then run more than 1.25 times its
 //! fair share of all that runs, rounded up: ⌈(running + 1) × weight / weights × 125 / 100⌉. Example: 4 equal
 //! candidates, 39 exchanges running: ⌈40 / 4 × 1.25⌉ = 13 is the most; whoever has 13 is passed over like an unusable
-//! one. If the bound is at least 100 %, somebody is always below it; else, when nobody is, it does not count. The
-//! weights are those of usable candidates now. The load of all is summed up only if the owner is not idle: with
+//! one. Of few that run, such shares mean nothing: with 2 running on 4 candidates the most would be 1, and a browser's
+//! second request would go elsewhere than its first. So nobody is passed over who runs fewer than [`FEW`]. If the bound
+//! is at least 100 %, somebody is always below it; else, when nobody is, it does not count. The
+//! weights are those of usable candidates now. The load of all is summed up only if the owner runs more than few: with
 //! hundreds of endpoints that is the dear part, and a bound of 0 spares it.
 //!
 //! The table holds the described weights. In slow start weights are lower for a while; then the bound is lower too,
@@ -30,6 +32,9 @@ use crate::config::traffic::{self, HashTable};
 
 /// 64: with half of the candidates out, one request in 2^64 needs more; with nine of ten out, one in a thousand.
 const MAX_STEPS: usize = 64;
+
+/// 8: so many at once are no burden to any server.
+const FEW: u32 = 8;
 
 /// By what a request has.
 #[derive(Debug)]
@@ -80,8 +85,7 @@ impl Balancer for ConsistentHash {
         // Mixed once more: a hash that is only a number in a row is as good as any.
         let hash = mix(ask.hash.unwrap_or(ask.random));
         let owner = self.nearest(hash, |index| can_go(candidates, index))?;
-        // The bound is never below 1.
-        if self.bounded_load_percent == 0 || candidates.load(owner) == 0 {
+        if self.bounded_load_percent == 0 || candidates.load(owner) < FEW {
             return Some(owner);
         }
         let bound = Bound::new(candidates, self.bounded_load_percent);
@@ -122,7 +126,7 @@ impl Bound {
         let weight = u128::from(candidates.weight(index));
         // Far below 128 bits: 32 of load and 32 of weight for each of 2^32 candidates, 32 of weight, 32 of percent.
         let most = ((self.running + 1) * weight * self.percent).div_ceil((self.weights * 100).max(1));
-        u128::from(candidates.load(index)) < most
+        u128::from(candidates.load(index)) < most.max(u128::from(FEW))
     }
 }
 

@@ -73,6 +73,8 @@ pub struct LimitRefusal {
     pub status: StatusCode,
     /// `Retry-After` in seconds, at least 1.
     pub retry_after: u64,
+    /// The request lacks what is counted by: it was not too many.
+    pub is_key_missing: bool,
 }
 
 /// What one limit says.
@@ -144,7 +146,9 @@ fn pass(entries: &[Entry], asked: &Asked<'_>, now: Instant, told: &mut Told, out
             }
             let wait = verdict.map_or(Duration::ZERO, |verdict| verdict.retry_after);
             let status = met.limit.status;
-            outcome.refusal = Some(LimitRefusal { met, status, retry_after: whole_seconds(wait).max(1) });
+            let is_key_missing = verdict.is_none();
+            outcome.refusal =
+                Some(LimitRefusal { met, status, retry_after: whole_seconds(wait).max(1), is_key_missing });
             false
         }
     }

@@ -143,13 +143,16 @@ impl<B> Streaming<B> {
         let Some(connection) = self.transfer.take().and_then(|transfer| transfer.into_connection()) else { return };
         if let Some(permit) = &self.exchange.record.permit {
             let set = permit.upstream().current();
-            self.proxy.pool.put(permit.endpoint(), connection, &set.settings().pool, self.proxy.deadlines.now());
+            let settings = set.settings();
+            if !permit.endpoint().has_place_awaited(&settings.limits) {
+                self.proxy.pool.put(permit.endpoint(), connection, &settings.pool, self.proxy.deadlines.now());
+            }
         }
     }
 
     /// The endpoint is told that it failed.
-    fn servers_fault(&self, reason: &'static str) -> &'static str {
-        if let Some(permit) = &self.exchange.record.permit {
+    fn servers_fault(&mut self, reason: &'static str) -> &'static str {
+        if let Some(permit) = &mut self.exchange.record.permit {
             permit.broke_off(self.clock.now());
         }
         reason

@@ -4,6 +4,7 @@
 //! failure of the server, or nothing where the client or we ourselves were to blame. A reused connection that turns
 //! out to be dead teaches nothing either: the server closed it while our request was on its way.
 
+use std::any::Any;
 use std::future::poll_fn;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -20,7 +21,7 @@ use crate::snapshot::ToUpstream;
 use crate::upstream::connect::connect;
 use crate::upstream::http1::framing::is_bound_to_connection;
 use crate::upstream::http1::{Connection, Replay, ResponseHead, Transfer, TransferError, UploadFraming};
-use crate::upstream::{LiveEndpoint, NoEndpoint, Outcome, Permit};
+use crate::upstream::{Avoided, LiveEndpoint, NoEndpoint, Outcome, Permit};
 
 use super::Proxy;
 use super::body::Answer;
@@ -97,14 +98,20 @@ enum Tried<B> {
     Again(Option<Replay<B>>),
 }
 
+/// How an endpoint is reached.
+enum Way {
+    /// By a connection used before.
+    Idle(Connection),
+    /// By a new one, which keeps this place while it is open.
+    New(Option<Box<dyn Any + Send>>),
+}
+
 /// Why there is no connection.
 enum NoConnection {
     /// The endpoint is not there.
     Failed,
     /// We have nothing left to connect with.
     Exhausted,
-    /// It has as many as it may have.
-    Full,
     /// The time of the whole request is over.
     TimeUp,
 }
@@ -120,16 +127,13 @@ impl Attempt<'_> {
     where
         B: Body<Data = Bytes> + Unpin,
     {
-        let permit = self.permit().await?;
-        let endpoint = Arc::clone(permit.endpoint());
-        self.exchange.record.permit = Some(permit);
+        let (endpoint, way) = self.way().await?;
         let began = Instant::now();
         self.clock.begin_try(self.traffic.timeouts.per_try);
-        let connection = match self.connection(&endpoint).await {
+        let connection = match self.connection(&endpoint, way).await {
             Ok(connection) => connection,
             Err(NoConnection::TimeUp) => return Err(Refusal::RequestTimeout.into()),
             Err(NoConnection::Exhausted) => return Err(Refusal::Exhausted.into()),
-            Err(NoConnection::Full) => return Err(Refusal::UpstreamFull.into()),
             Err(NoConnection::Failed) => {
                 self.settle(Outcome::Failed);
                 self.tried.push(endpoint);
@@ -144,38 +148,66 @@ impl Attempt<'_> {
         }
     }
 
-    /// Leave to try an endpoint, now or when somebody has left.
-    async fn permit(&mut self) -> Result<Permit, Refused> {
-        match self.pick() {
-            Ok(permit) => return Ok(permit),
-            Err(NoEndpoint::Full) => {}
-            Err(why) => return Err(self.refused(why)),
+    /// Leave to try an endpoint and a way to it, now or when somebody has left.
+    async fn way(&mut self) -> Result<(Arc<LiveEndpoint>, Way), Refused> {
+        if let Some(found) = self.way_now()? {
+            return Ok(found);
         }
         let upstream = &self.routed.to.upstream;
         let limits = upstream.current().settings().limits.clone();
         let mut waiting = upstream.room.wait(&limits, Instant::now()).map_err(|_| Refusal::UpstreamFull)?;
-        let left = self.clock.left().unwrap_or(Duration::MAX);
-        let until = waiting.until().min(Instant::now().checked_add(left).unwrap_or(waiting.until()));
+        let ends = self.clock.left().and_then(|left| Instant::now().checked_add(left));
+        let (until, refusal) = match ends {
+            Some(ends) if ends < waiting.until() => (ends, Refusal::RequestTimeout),
+            _ => (waiting.until(), Refusal::UpstreamFull),
+        };
         loop {
-            let turn = tokio::time::timeout_at(until.into(), waiting.turn()).await;
-            if turn.is_err() {
-                return Err(if self.clock.is_over() { Refusal::RequestTimeout } else { Refusal::UpstreamFull }.into());
-            }
-            match self.pick() {
-                Ok(permit) => {
-                    waiting.leave();
-                    return Ok(permit);
-                }
-                Err(NoEndpoint::Full) => {}
-                Err(why) => return Err(self.refused(why)),
+            tokio::time::timeout_at(until.into(), waiting.turn()).await.map_err(|_| refusal)?;
+            if let Some(found) = self.way_now()? {
+                waiting.leave();
+                return Ok(found);
             }
         }
     }
 
-    fn pick(&self) -> Result<Permit, NoEndpoint> {
+    /// The same without waiting: none if all have as much as they may get.
+    fn way_now(&mut self) -> Result<Option<(Arc<LiveEndpoint>, Way)>, Refused> {
+        let mut crowded = Vec::new();
+        loop {
+            let permit = match self.pick(&crowded) {
+                Ok(permit) => permit,
+                Err(NoEndpoint::Full) => return Ok(None),
+                // The crowded ones will have room again.
+                Err(_) if !crowded.is_empty() => return Ok(None),
+                Err(why) => return Err(self.refused(why)),
+            };
+            let endpoint = Arc::clone(permit.endpoint());
+            match self.way_to(&endpoint) {
+                Some(way) => {
+                    self.exchange.record.permit = Some(permit);
+                    return Ok(Some((endpoint, way)));
+                }
+                None => crowded.push(endpoint),
+            }
+        }
+    }
+
+    /// An idle connection, or a place for a new one; none if the endpoint has as many as it may have.
+    fn way_to(&self, endpoint: &Arc<LiveEndpoint>) -> Option<Way> {
+        if self.may_use_idle
+            && let Some(idle) = self.proxy.pool.take(endpoint, self.clock.now())
+        {
+            return Some(Way::Idle(idle));
+        }
+        let set = self.routed.to.upstream.current();
+        endpoint.try_connect(&set.settings().limits).ok().map(Way::New)
+    }
+
+    fn pick(&self, crowded: &[Arc<LiveEndpoint>]) -> Result<Permit, NoEndpoint> {
         let to = &self.routed.to;
         let ask = Ask { hash: self.routed.hash, random: self.proxy.ids.number() };
-        to.upstream.current().pick(&to.upstream, &to.choice, ask, &self.tried, self.clock.now())
+        let avoided = Avoided { tried: &self.tried, crowded };
+        to.upstream.current().pick_apart_from(&to.upstream, &to.choice, ask, &avoided, self.clock.now())
     }
 
     fn refused(&self, why: NoEndpoint) -> Refused {
@@ -185,24 +217,21 @@ impl Attempt<'_> {
                 Refused::from(Refusal::NoEndpoints).with_status(status)
             }
             NoEndpoint::Unhealthy => Refusal::NoHealthyEndpoint.into(),
-            NoEndpoint::CircuitOpen(after) => Refused::from(Refusal::CircuitOpen).with_retry_after(after),
+            NoEndpoint::CircuitOpen(after) => {
+                // It was reckoned from the last tick; whole seconds are told, and a tick must not make one more.
+                let since = Instant::now().saturating_duration_since(self.clock.now());
+                Refused::from(Refusal::CircuitOpen).with_retry_after(after.saturating_sub(since))
+            }
             NoEndpoint::Full => Refusal::UpstreamFull.into(),
         }
     }
 
-    /// An idle connection, or a new one.
-    async fn connection(&mut self, endpoint: &Arc<LiveEndpoint>) -> Result<Connection, NoConnection> {
-        if self.may_use_idle
-            && let Some(idle) = self.proxy.pool.take(endpoint, self.clock.now())
-        {
-            return Ok(idle);
-        }
-        let (mut within, place) = {
-            let set = self.routed.to.upstream.current();
-            let settings = set.settings();
-            let place = endpoint.try_connect(&settings.limits).map_err(|_| NoConnection::Full)?;
-            (settings.connect_timeout, place)
+    async fn connection(&mut self, endpoint: &LiveEndpoint, way: Way) -> Result<Connection, NoConnection> {
+        let place = match way {
+            Way::Idle(idle) => return Ok(idle),
+            Way::New(place) => place,
         };
+        let mut within = self.routed.to.upstream.current().settings().connect_timeout;
         if let Some(left) = self.clock.left() {
             if left.is_zero() {
                 return Err(NoConnection::TimeUp);

@@ -58,13 +58,15 @@ const OURS_BY_PREFIX: [&str; 3] = ["x-forwarded-", "x-envoy-", "x-client-cert-"]
 const PROTECTED: [HeaderName; 4] =
     [header::AUTHORIZATION, header::COOKIE, header::CONTENT_TYPE, header::CONTENT_ENCODING];
 
-/// Writes the client's headers that are sent on.
-pub fn write_end_to_end(headers: &HeaderMap, edits: &Edits, writer: &mut HeadWriter) {
+/// Writes the client's headers that are sent on. `word` is the header that names clients at this listener, if it is
+/// none of ours: it goes, in every spelling, unless somebody trusted wrote it.
+pub fn write_end_to_end(headers: &HeaderMap, edits: &Edits, word: Option<&TrustedWord<'_>>, writer: &mut HeadWriter) {
     let listed = connection_tokens(headers);
     for (name, value) in headers {
         if !HOP_BY_HOP.contains(name)
             && *name != TRACEPARENT
             && !is_ours(name.as_str())
+            && word.is_none_or(|word| word.may_pass(name.as_str()))
             && !is_removed(name, &listed)
             && !is_edited(name, edits)
         {
@@ -89,6 +91,25 @@ pub fn strip_response(headers: &mut HeaderMap) {
         for name in RESPONSE_HOP_BY_HOP {
             headers.remove(name);
         }
+    }
+}
+
+/// A header in which a proxy before us names the client, other than `X-Forwarded-For`.
+#[derive(Clone, Copy, Debug)]
+pub struct TrustedWord<'a> {
+    /// As configured.
+    pub name: &'a str,
+    /// Whether the peer that sent it is trusted.
+    pub is_trusted: bool,
+}
+
+impl TrustedWord<'_> {
+    fn may_pass(&self, name: &str) -> bool {
+        if name.eq_ignore_ascii_case(self.name) {
+            return self.is_trusted;
+        }
+        let folded = |name: &str| name.replace(['_', '.'], "-");
+        name.len() != self.name.len() || !folded(name).eq_ignore_ascii_case(&folded(self.name))
     }
 }
 
@@ -144,7 +165,7 @@ mod tests {
             );
         }
         let mut writer = HeadWriter::new(&Method::GET, "/", 256);
-        write_end_to_end(&map, &Edits::default(), &mut writer);
+        write_end_to_end(&map, &Edits::default(), None, &mut writer);
         let head = writer.finish(UploadFraming::None);
         String::from_utf8_lossy(&head).replace("GET / HTTP/1.1\r\n", "").replace("\r\n", ";")
     }

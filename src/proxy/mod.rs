@@ -205,6 +205,15 @@ impl Client {
         })
     }
 
+    /// The header that names clients at this listener, where it is not the usual one, which is always written anew.
+    fn word(&self) -> Option<hop::TrustedWord<'_>> {
+        let name = self.listener.client_address.header.as_str();
+        if name.eq_ignore_ascii_case("x-forwarded-for") {
+            return None;
+        }
+        Some(hop::TrustedWord { name, is_trusted: self.forwarded_for.is_some() })
+    }
+
     /// What is sent as `X-Forwarded-For`.
     pub fn forwarded_for(&self) -> &str {
         self.forwarded_for.as_deref().unwrap_or(&self.text)

@@ -85,7 +85,7 @@ impl Outgoing {
             Some(HostRewrite::To(host)) => writer.line("host", host.as_bytes()),
             Some(HostRewrite::Backend) => {}
         }
-        hop::write_end_to_end(headers, parts.edits, &mut writer);
+        hop::write_end_to_end(headers, parts.edits, record.client.word().as_ref(), &mut writer);
         writer.line("x-forwarded-for", record.client.forwarded_for().as_bytes());
         writer.line("x-forwarded-proto", b"http");
         writer.line("x-forwarded-host", of_client.as_bytes());

@@ -142,7 +142,8 @@ impl Request<'_> {
         let Some(refusal) = refusal else { return Ok(()) };
         self.count_limited(&refusal.met);
         let after = std::time::Duration::from_secs(refusal.retry_after);
-        Err(Refused::from(Refusal::RateLimited).with_status(refusal.status).with_retry_after(after))
+        let why = if refusal.is_key_missing { Refusal::RateKeyMissing } else { Refusal::RateLimited };
+        Err(Refused::from(why).with_status(refusal.status).with_retry_after(after))
     }
 
     fn count_limited(&self, met: &Met) {

@@ -160,7 +160,7 @@ impl Compiler {
         PlanTarget::Upstream(Arc::new(ToUpstream {
             choice: upstream.choice(&traffic.load_balancer.algorithm),
             edits: Edits::of_request([&traffic.request_headers, &target.request_headers]),
-            answer_edits: Edits::of_response([&target.response_headers, &traffic.response_headers]),
+            answer_edits: Edits::of_response([&traffic.response_headers, &target.response_headers]),
             upstream,
         }))
     }

@@ -178,10 +178,20 @@ impl LiveEndpoint {
     /// # Errors
     /// [`Full`] if it has as many as it may have.
     pub fn try_connect(&self, limits: &Limits) -> Result<Option<Box<dyn Any + Send>>, Full> {
-        if limits.connections.is_none() && limits.per_endpoint_connections.is_none() {
+        if !bounds_connections(limits) {
             return Ok(None);
         }
         let place: Place = self.room.try_connect(limits)?;
         Ok(Some(Box::new(place)))
     }
+
+    /// Whether somebody may wait for the place of a connection: then it is closed and not kept, as the one who waits
+    /// may be at another worker, which could not use it.
+    pub fn has_place_awaited(&self, limits: &Limits) -> bool {
+        bounds_connections(limits) && self.room.room().waiting() > 0
+    }
+}
+
+fn bounds_connections(limits: &Limits) -> bool {
+    limits.connections.is_some() || limits.per_endpoint_connections.is_some()
 }

@@ -37,7 +37,7 @@ pub use endpoint::LiveEndpoint;
 use probe::ProbeTarget;
 
 pub use permit::{Outcome, Permit};
-pub use set::{EndpointSet, Member, NoEndpoint};
+pub use set::{Avoided, EndpointSet, Member, NoEndpoint};
 
 /// A group of interchangeable servers, running.
 #[derive(Debug)]
@@ -172,25 +172,26 @@ impl LiveUpstream {
         set.members().iter().map(target).collect()
     }
 
-    /// What a try teaches about the health and latency of its endpoint.
-    fn learn(&self, endpoint: &LiveEndpoint, outcome: Outcome, now: Instant) {
+    /// What a try teaches about the health and latency of its endpoint; whether its answer is a good one so far.
+    fn learn(&self, endpoint: &LiveEndpoint, outcome: Outcome, now: Instant) -> bool {
         let set = self.current.load();
         if let Outcome::Answered(_, took) = outcome {
             endpoint.latency().record(took, now);
         }
-        let Some(passive) = &set.settings().passive_health else { return };
+        let Some(passive) = &set.settings().passive_health else { return false };
         let is_failure = match outcome {
             Outcome::Answered(status, _) => passive.statuses.contains(status),
             Outcome::Failed => true,
         };
         if !is_failure {
-            return endpoint.health().passive().record_success();
+            return true;
         }
         let look = || Rest::of(set.others(endpoint).map(|other| &**other.health()), now);
         let ejected = endpoint.health().passive().record_failure(passive, now, &self.ejections, look);
         if let Some(ejected) = ejected {
             tracing::warn!(backend = endpoint.label(), seconds = ejected.as_secs_f64(), "failed too often, left alone");
         }
+        false
     }
 }
 

@@ -1,8 +1,10 @@
 //! Leave to try an endpoint, and how the try ended.
 //!
 //! A permit counts as load from the pick to the last byte of the answer. What came of the try is told once, when the
-//! head of the answer is there or will not come: then health, breaker and latency learn from it. A permit that is
-//! dropped without a word (the client went) teaches nothing and gives everything back.
+//! head of the answer is there or will not come: then health, breaker and latency learn from it. That an answer was
+//! good is told to health only when the permit is dropped, as it may still break off: a server that cuts every answer
+//! in half would else look well with each head. A permit that is dropped without a word (the client went) teaches
+//! nothing and gives everything back.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -39,11 +41,13 @@ pub struct Permit {
     /// Given back by its drop.
     _place: Option<Place>,
     is_settled: bool,
+    /// The answer is a good one so far.
+    is_good: bool,
 }
 
 impl Permit {
     pub(super) fn new(upstream: Arc<LiveUpstream>, endpoint: Arc<LiveEndpoint>, taken: Taken) -> Self {
-        Self { upstream, endpoint, circuit: taken.circuit, _place: taken.place, is_settled: false }
+        Self { upstream, endpoint, circuit: taken.circuit, _place: taken.place, is_settled: false, is_good: false }
     }
 
     /// Where it runs.
@@ -56,7 +60,7 @@ impl Permit {
         if std::mem::replace(&mut self.is_settled, true) {
             return;
         }
-        self.upstream.learn(&self.endpoint, outcome, now);
+        self.is_good = self.upstream.learn(&self.endpoint, outcome, now);
         let Some(circuit) = self.circuit.take() else { return };
         let set = self.upstream.current();
         let Some(breaker) = &set.settings().circuit_breaker else { return };
@@ -75,13 +79,16 @@ impl Permit {
     }
 
     /// The answer broke off after its head.
-    pub fn broke_off(&self, now: Instant) {
-        self.upstream.learn(&self.endpoint, Outcome::Failed, now);
+    pub fn broke_off(&mut self, now: Instant) {
+        self.is_good = self.upstream.learn(&self.endpoint, Outcome::Failed, now);
     }
 }
 
 impl Drop for Permit {
     fn drop(&mut self) {
+        if self.is_good {
+            self.endpoint.health().passive().record_success();
+        }
         self.endpoint.leave();
     }
 }

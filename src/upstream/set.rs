@@ -1,9 +1,10 @@
 //! The endpoints of an upstream at one moment, and which of them goes next.
 //!
 //! An endpoint can be picked if it has weight, was not tried for this request, and is usable: its health lets it, its
-//! breaker lets it, it has room. If nobody is left but those already tried, they are asked again. If health alone is
-//! what keeps everybody out, health is ignored ("panic"): servers that are called ill are better than an outage. A
-//! breaker is obeyed all the same, as it protects the servers and not the clients.
+//! breaker lets it, it has room. If nobody is left but those already tried, they are asked again. If health and
+//! breakers together keep everybody out, health is ignored ("panic"): servers that are called ill are better than an
+//! outage. A breaker is obeyed all the same, as it protects the servers and not the clients. Who has no room does not
+//! make a panic: it works.
 //!
 //! Looking is free of locks; the last step, [`LiveEndpoint::admit`], takes what is counted (a breaker's trial, a
 //! request's place), and who loses that race looks again without that endpoint.
@@ -52,6 +53,15 @@ pub enum NoEndpoint {
     CircuitOpen(Duration),
     /// All have as much as they may get.
     Full,
+}
+
+/// Where a request is not to go.
+#[derive(Clone, Copy, Debug)]
+pub struct Avoided<'a> {
+    /// Tried in vain; asked again if nobody else is left.
+    pub tried: &'a [Arc<LiveEndpoint>],
+    /// Have as many connections as they may have.
+    pub crowded: &'a [Arc<LiveEndpoint>],
 }
 
 /// With slow start, weights are reckoned in hundredths.
@@ -141,11 +151,26 @@ impl EndpointSet {
         tried: &[Arc<LiveEndpoint>],
         now: Instant,
     ) -> Result<Permit, NoEndpoint> {
+        self.pick_apart_from(of, choice, ask, &Avoided { tried, crowded: &[] }, now)
+    }
+
+    /// The same where some endpoints turned out to have no place for another connection.
+    ///
+    /// # Errors
+    /// Why there is none.
+    pub fn pick_apart_from(
+        &self,
+        of: &Arc<LiveUpstream>,
+        choice: &Choice,
+        ask: Ask,
+        avoided: &Avoided<'_>,
+        now: Instant,
+    ) -> Result<Permit, NoEndpoint> {
         let balancer = self.balancers.get(choice.number()).and_then(Option::as_deref).ok_or(NoEndpoint::Empty)?;
         if !of.room.has_room(&self.settings().limits) {
             return Err(NoEndpoint::Full);
         }
-        let mut look = Look { set: self, tried, lost: Vec::new(), obeys_health: !self.is_panic(now), now };
+        let mut look = Look { set: self, avoided: *avoided, lost: Vec::new(), obeys_health: !self.is_panic(now), now };
         // Each turn rules one more endpoint out.
         for _ in 0..=self.members.len() {
             let Some(index) = look.next(balancer, ask) else { break };
@@ -187,17 +212,29 @@ impl EndpointSet {
             return false;
         }
         let total = self.in_use().count();
-        let usable = self.in_use().filter(|member| member.endpoint.is_healthy(now)).count();
+        let usable = self.in_use().filter(|member| self.is_usable(member, now)).count();
         health::is_panic(usable, total, percent)
+    }
+
+    /// Whether health and breaker let it get requests. Both, as it is of no use to be called healthy behind an open
+    /// breaker: where only such are left, those called ill are tried.
+    fn is_usable(&self, member: &Member, now: Instant) -> bool {
+        member.endpoint.is_healthy(now) && member.endpoint.is_permitted(self.settings(), now)
+    }
+
+    /// Whether nobody is usable, in an upstream that then ignores health.
+    fn has_nobody_usable(&self, now: Instant) -> bool {
+        self.settings().panic_percent > 0 && !self.in_use().any(|member| self.is_usable(member, now))
     }
 
     fn why_none(&self, now: Instant) -> NoEndpoint {
         let settings = self.settings();
+        let obeys_health = !self.has_nobody_usable(now) && !self.is_panic(now);
         let mut soonest: Option<Duration> = None;
         let (mut is_empty, mut is_full) = (true, false);
         for member in self.in_use() {
             is_empty = false;
-            if settings.panic_percent == 0 && !member.endpoint.is_healthy(now) {
+            if obeys_health && !member.endpoint.is_healthy(now) {
                 continue;
             }
             if member.endpoint.is_permitted(settings, now) {
@@ -216,10 +253,16 @@ impl EndpointSet {
     }
 }
 
+impl Avoided<'_> {
+    fn contains(&self, endpoint: &Arc<LiveEndpoint>) -> bool {
+        self.tried.iter().chain(self.crowded).any(|avoided| Arc::ptr_eq(avoided, endpoint))
+    }
+}
+
 /// The members as one request sees them.
 struct Look<'a> {
     set: &'a EndpointSet,
-    tried: &'a [Arc<LiveEndpoint>],
+    avoided: Avoided<'a>,
     /// Those whose last place went to somebody else meanwhile.
     lost: Vec<usize>,
     obeys_health: bool,
@@ -232,17 +275,16 @@ impl Look<'_> {
         if let Some(found) = balancer.next(self, ask) {
             return Some(found);
         }
-        let may_panic = self.set.settings().panic_percent > 0;
-        if self.obeys_health && may_panic && !self.set.in_use().any(|member| member.endpoint.is_healthy(self.now)) {
+        if self.obeys_health && self.set.has_nobody_usable(self.now) {
             self.obeys_health = false;
             if let Some(found) = balancer.next(self, ask) {
                 return Some(found);
             }
         }
-        if self.tried.is_empty() {
+        if self.avoided.tried.is_empty() {
             return None;
         }
-        self.tried = &[];
+        self.avoided.tried = &[];
         balancer.next(self, ask)
     }
 }
@@ -266,7 +308,7 @@ impl Candidates for Look<'_> {
         let endpoint = &member.endpoint;
         (!self.obeys_health || endpoint.is_healthy(self.now))
             && endpoint.has_room(self.set.settings(), self.now)
-            && !self.tried.iter().any(|tried| Arc::ptr_eq(tried, endpoint))
+            && !self.avoided.contains(endpoint)
             && !self.lost.contains(&index)
     }
 

@@ -149,7 +149,7 @@ fn functions_are_not_longer_than_eighty_lines() {
 
 #[test]
 fn every_metric_stands_in_the_table() {
-    for (path, text) in sources() {
+    for (path, text) in sources().into_iter().filter(|(path, _)| !path.ends_with("tests.rs")) {
         for (at, _) in code(&text).match_indices("\"sluice_").chain(code(&text).match_indices("\"gateway_")) {
             let code = code(&text);
             let name: String = code[at + 1..].chars().take_while(|c| c.is_ascii_lowercase() || *c == '_').collect();

@@ -115,7 +115,7 @@ fn h041_h053_limits_are_the_listeners() {
     let (small, large) = (free_port(), free_port());
     let folder = folder();
     let text = format!(
-        "listeners:\n  - {{port: {large}, name: large}}\n  - {{port: {small}, limits: {{uri: 100B, headers: 3, head: 1KiB, requestBody: 10B, connectionsPerClient: 2, requestsPerConnection: 2}}}}\nroutes: [{{path: /, backends: ['{}']}}]\n",
+        "listeners:\n  - {{port: {large}, name: large}}\n  - {{port: {small}, limits: {{uri: 128B, headers: 3, head: 1KiB, requestBody: 10B, connectionsPerClient: 2, requestsPerConnection: 2}}}}\nroutes: [{{path: /, backends: ['{}']}}]\n",
         backend.url()
     );
     std::fs::write(folder.join("sluice.yaml"), text).expect("written");

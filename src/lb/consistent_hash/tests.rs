@@ -68,6 +68,18 @@ fn one_popular_key_is_spread_when_its_owner_is_full() {
 }
 
 #[test]
+fn few_requests_of_one_client_stay_together() {
+    let balancer = Identities::numbered(&[1; 4]).balancer(&algorithm(HashTable::Maglev, 125));
+    let owner = balancer.next(&Fixed::new(&[1; 4]), ask(7)).expect("all are usable");
+    let mut loads = [0_u32; 4];
+    for _ in 0..8 {
+        assert_eq!(balancer.next(&Fixed::new(&[1; 4]).loads(&loads), ask(7)), Some(owner));
+        loads[owner] += 1;
+    }
+    assert_ne!(balancer.next(&Fixed::new(&[1; 4]).loads(&loads), ask(7)), Some(owner));
+}
+
+#[test]
 fn a_bound_that_nobody_can_keep_does_not_count() {
     for table in [HashTable::Maglev, HashTable::Ring] {
         let balancer = Identities::numbered(&[1; 2]).balancer(&algorithm(table, 1));
@@ -139,7 +151,7 @@ proptest! {
         let usable: Vec<bool> = members.iter().map(|m| m.2).collect();
         let fixed = Fixed::new(&weights).loads(&loads).usable(&usable);
         let balancer = Identities::numbered(&weights).balancer(&algorithm(table, percent));
-        let is_below = |index: usize| can_go(&fixed, index) && u64::from(loads[index]) < most(&fixed, index, percent);
+        let is_below = |index: usize| can_go(&fixed, index) && u64::from(loads[index]) < most(&fixed, index, percent).max(8);
         let anybody_is_below = (0..members.len()).any(is_below);
         let anybody_can_go = (0..members.len()).any(|index| can_go(&fixed, index));
         prop_assert!(percent < 100 || anybody_is_below == anybody_can_go);

@@ -2,8 +2,8 @@
 
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::atomic::{AtomicBool, AtomicU16, AtomicUsize, Ordering};
+use std::sync::{Arc, Condvar, Mutex};
 
 /// A server; it stops accepting when dropped.
 pub struct Backend {
@@ -91,7 +91,57 @@ impl Connection {
     }
 }
 
+/// The status a server answers with, changed while it runs.
+#[derive(Clone)]
+pub struct Mood(Arc<AtomicU16>);
+
+impl Mood {
+    pub fn set(&self, status: u16) {
+        self.0.store(status, Ordering::SeqCst);
+    }
+}
+
+/// Lets requests go that a server holds.
+#[derive(Clone)]
+pub struct Release(Arc<(Mutex<usize>, Condvar)>);
+
+impl Release {
+    /// So many more are answered.
+    pub fn let_go(&self, count: usize) {
+        *self.0.0.lock().expect("not poisoned") += count;
+        self.0.1.notify_all();
+    }
+
+    fn wait(&self) {
+        let left = self.0.0.lock().expect("not poisoned");
+        let mut left = self.0.1.wait_while(left, |left| *left == 0).expect("not poisoned");
+        *left -= 1;
+    }
+}
+
 impl Backend {
+    /// Answers with the status of its mood, 200 at first.
+    pub fn in_mood(text: &'static str) -> (Self, Mood) {
+        let mood = Mood(Arc::new(AtomicU16::new(200)));
+        let status = mood.clone();
+        let answer = move |_: &Seen| {
+            let status = status.0.load(Ordering::SeqCst);
+            format!("HTTP/1.1 {status} Mood\r\nContent-Length: {}\r\n\r\n{text}", text.len())
+        };
+        (Self::answers(answer), mood)
+    }
+
+    /// Holds every request until it is let go.
+    pub fn holding(text: &'static str) -> (Self, Release) {
+        let release = Release(Arc::default());
+        let holds = release.clone();
+        let answer = move |_: &Seen| {
+            holds.wait();
+            format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{text}", text.len())
+        };
+        (Self::answers(answer), release)
+    }
+
     /// Every connection runs this script.
     pub fn scripted(script: impl Fn(Connection) -> io::Result<()> + Send + Sync + 'static) -> Self {
         Self::scripted_on(0, script)
@@ -145,6 +195,17 @@ impl Backend {
     /// The requests so far.
     pub fn seen(&self) -> Vec<Seen> {
         self.seen.lock().expect("not poisoned").clone()
+    }
+
+    /// How many requests so far had a path that begins so.
+    pub fn count(&self, path: &str) -> usize {
+        let is_meant = |seen: &&Seen| seen.line().split(' ').nth(1).is_some_and(|target| target.starts_with(path));
+        self.seen.lock().expect("not poisoned").iter().filter(is_meant).count()
+    }
+
+    /// `127.0.0.1:port`
+    pub fn authority(&self) -> String {
+        format!("127.0.0.1:{}", self.port)
     }
 
     /// The newest request.

@@ -46,6 +46,19 @@ impl Client {
         self.stream.get_mut().write_all(bytes)
     }
 
+    /// Sends a GET whose answer is read later.
+    pub fn begin(port: u16, path: &str, headers: &str) -> Self {
+        let mut client = Self::connect(port).expect("connected");
+        client.send(format!("GET {path} HTTP/1.1\r\nHost: test\r\n{headers}\r\n").as_bytes()).expect("sent");
+        client
+    }
+
+    /// One GET on this connection.
+    pub fn get(&mut self, path: &str) -> io::Result<Answer> {
+        self.send(format!("GET {path} HTTP/1.1\r\nHost: test\r\n\r\n").as_bytes())?;
+        self.read()
+    }
+
     /// The next answer; an error if it is cut short.
     pub fn read(&mut self) -> io::Result<Answer> {
         let (status, headers) = self.read_head()?;

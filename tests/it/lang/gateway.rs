@@ -14,6 +14,8 @@ pub struct Gateway {
     pub port: u16,
     pub admin: u16,
     pub folder: PathBuf,
+    /// More fields of the listener in the file.
+    listener: String,
     log: Arc<Mutex<Vec<String>>>,
     access_log: Arc<Mutex<Vec<String>>>,
 }
@@ -38,6 +40,15 @@ pub fn gateway(routes: &str) -> Gateway {
     gateway_with(routes, &[])
 }
 
+/// The same with more fields of the listener.
+pub fn gateway_on(listener: &str, routes: &str) -> Gateway {
+    let (port, folder) = (free_port(), folder());
+    std::fs::write(folder.join("sluice.yaml"), config_on(port, listener, routes)).expect("written");
+    let mut gateway = start(folder, port, &[]);
+    listener.clone_into(&mut gateway.listener);
+    gateway
+}
+
 /// The same with more arguments.
 pub fn gateway_with(routes: &str, arguments: &[&str]) -> Gateway {
     let (port, folder) = (free_port(), folder());
@@ -47,7 +58,12 @@ pub fn gateway_with(routes: &str, arguments: &[&str]) -> Gateway {
 
 /// A whole file with one listener.
 pub fn config(port: u16, routes: &str) -> String {
-    format!("listeners: [{{name: http, port: {port}}}]\n{routes}")
+    config_on(port, "", routes)
+}
+
+fn config_on(port: u16, listener: &str, routes: &str) -> String {
+    let fields = if listener.is_empty() { String::new() } else { format!(", {listener}") };
+    format!("listeners: [{{name: http, port: {port}{fields}}}]\n{routes}")
 }
 
 /// Runs the binary with the file `sluice.yaml` of a folder.
@@ -67,7 +83,7 @@ pub fn start(folder: PathBuf, port: u16, arguments: &[&str]) -> Gateway {
         .expect("the binary starts");
     let log = collect(child.stderr.take().expect("piped"));
     let access_log = collect(child.stdout.take().expect("piped"));
-    let mut gateway = Gateway { child, port, admin, folder, log, access_log };
+    let mut gateway = Gateway { child, port, admin, folder, listener: String::new(), log, access_log };
     eventually("ready", || {
         if let Ok(Some(status)) = gateway.child.try_wait() {
             panic!("it ended with {status}: {}", gateway.log());
@@ -94,6 +110,16 @@ impl Gateway {
         self.send(&format!("GET {path} HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n"))
     }
 
+    /// One GET with these header lines, each ended by a line break.
+    pub fn get_with(&self, path: &str, headers: &str) -> Answer {
+        self.send(&format!("GET {path} HTTP/1.1\r\nHost: test\r\nConnection: close\r\n{headers}\r\n"))
+    }
+
+    /// The status of one GET that a trusted peer passes on for this client.
+    pub fn status_for(&self, client: &str, path: &str) -> u16 {
+        self.get_with(path, &format!("X-Forwarded-For: {client}\r\n")).status
+    }
+
     /// These bytes on a connection of its own, and the answer.
     pub fn send(&self, request: &str) -> Answer {
         client::exchange(self.port, request.as_bytes())
@@ -114,8 +140,16 @@ impl Gateway {
     /// Writes the file anew, by renaming, as editors do.
     pub fn rewrite(&self, routes: &str) {
         let new = self.folder.join("sluice.yaml.new");
-        std::fs::write(&new, config(self.port, routes)).expect("written");
+        std::fs::write(&new, config_on(self.port, &self.listener, routes)).expect("written");
         std::fs::rename(new, self.folder.join("sluice.yaml")).expect("renamed");
+    }
+
+    /// Writes the file anew and waits until it is in effect.
+    pub fn reload(&self, routes: &str) {
+        let number = self.metric("sluice_snapshot_number").expect("a number");
+        self.rewrite(routes);
+        self.signal("HUP");
+        eventually("the new file", || (self.metric("sluice_snapshot_number") > Some(number)).then_some(()));
     }
 
     pub fn signal(&self, name: &str) {
@@ -144,6 +178,11 @@ impl Gateway {
     pub fn access_log(&self) -> Vec<serde_json::Value> {
         let lines = self.access_log.lock().expect("not poisoned");
         lines.iter().map(|line| serde_json::from_str(line).expect("a line of JSON")).collect()
+    }
+
+    /// Waits until a series has this value.
+    pub fn await_metric(&self, series: &str, value: f64) {
+        eventually(&format!("{series} {value}"), || (self.metric(series) == Some(value)).then_some(()));
     }
 
     /// The value of a series, by its exact text.

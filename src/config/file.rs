@@ -114,7 +114,7 @@ pub fn load(path: &Path) -> Result<Loaded, LoadError> {
 /// # Errors
 /// Everything that is wrong, in the order of files, lines and columns.
 pub fn parse(files: &[(String, String)]) -> Result<Loaded, Vec<Located>> {
-    parse_as(&Shape::of_file(), files)
+    parse_as(Shape::of_file(), files)
 }
 
 fn parse_as(shape: &Shape, files: &[(String, String)]) -> Result<Loaded, Vec<Located>> {

@@ -38,7 +38,7 @@ fn bad(behaviour: &'static str) -> Backend {
                 "breaks off its head" => return connection.write(b"HTTP/1.1 200 OK\r\nContent-"),
                 "hangs" => {}
                 status => {
-                    connection.write(format!("HTTP/1.1 {status} S\r\nContent-Length: 3\r\n\r\nbad").as_bytes())?
+                    connection.write(format!("HTTP/1.1 {status} S\r\nContent-Length: 3\r\n\r\nbad").as_bytes())?;
                 }
             }
         }

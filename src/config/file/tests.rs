@@ -308,7 +308,7 @@ fn mutated_files_never_panic_and_problems_point_into_the_file() {
     proptest!(config, |(which in any::<prop::sample::Index>(), edits in edits())| {
         let text = mutate(which.get::<String>(&texts), &edits);
         let lines = text.split(['\n', '\r']).count();
-        for found in parse_as(&shape, &one(&text)).err().into_iter().flatten() {
+        for found in parse_as(shape, &one(&text)).err().into_iter().flatten() {
             prop_assert!(found.line >= 1 && found.line <= lines + 1 && found.column >= 1, "{found}\n{text}");
             prop_assert!(!found.to_string().contains('\n'), "{found}\n{text}");
         }

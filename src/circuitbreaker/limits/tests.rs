@@ -3,7 +3,7 @@
 use std::future::Future;
 use std::pin::pin;
 use std::sync::atomic::AtomicBool;
-use std::task::Wake;
+use std::task::{Context, Wake};
 use std::thread;
 use std::time::Duration;
 

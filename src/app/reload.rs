@@ -13,7 +13,7 @@ use std::time::Duration;
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
-use crate::config::Offer;
+use crate::config::{Gateway, Offer};
 use crate::config::file::{self, LoadError, Loaded};
 use crate::server::admin::Admin;
 
@@ -28,6 +28,8 @@ pub struct Reloader {
     admin: Admin,
     number: u64,
     seen: Seen,
+    /// What was offered last: the next one has of it what did not change.
+    offered: Arc<Gateway>,
 }
 
 /// What was read last.
@@ -45,7 +47,7 @@ impl Reloader {
     pub fn start(path: PathBuf, offers: watch::Sender<Option<Offer>>, admin: Admin) -> Result<Self, LoadError> {
         let texts = file::read(&path).map_err(|source| LoadError::Read { path: path.clone(), source })?;
         let loaded = file::parse(&texts).map_err(LoadError::Wrong)?;
-        let mut reloader = Self { path, offers, admin, number: 0, seen: Seen::Texts(texts) };
+        let mut reloader = Self { path, offers, admin, number: 0, seen: Seen::Texts(texts), offered: Arc::default() };
         reloader.offer(loaded);
         Ok(reloader)
     }
@@ -58,15 +60,21 @@ impl Reloader {
                 () = now.notified() => {}
                 () = stop.cancelled() => return,
             }
-            let path = self.path.clone();
-            // Files may be slow: a network mount must not hold up the runtime.
-            let Ok(read) = tokio::task::spawn_blocking(move || file::read(&path)).await else { continue };
-            self.consider(read);
+            // Files may be slow, as on a network mount, and large: neither must hold up the runtime.
+            let Ok(same) = tokio::task::spawn_blocking(move || {
+                self.look();
+                self
+            })
+            .await
+            else {
+                return;
+            };
+            self = same;
         }
     }
 
-    fn consider(&mut self, read: std::io::Result<Vec<(String, String)>>) {
-        let seen = match read {
+    fn look(&mut self) {
+        let seen = match file::read(&self.path) {
             Ok(texts) => Seen::Texts(texts),
             Err(error) => Seen::Unreadable(format!("cannot read {}: {error}", self.path.display())),
         };
@@ -93,7 +101,8 @@ impl Reloader {
         self.admin.problems.store(Arc::new(Vec::new()));
         self.admin.metrics.config_error.set(0);
         self.number += 1;
-        self.offers.send_replace(Some(Offer { number: self.number, gateway: Arc::new(loaded.gateway) }));
+        self.offered = Arc::new(file::reuse(&self.offered, loaded.gateway));
+        self.offers.send_replace(Some(Offer { number: self.number, gateway: Arc::clone(&self.offered) }));
     }
 
     fn reject(&self, problems: Vec<String>) {

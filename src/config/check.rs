@@ -6,7 +6,8 @@
 //! the rest and `describe` can say what else is wrong. Whoever reads the result must drop what
 //! `describe` says about replaced parts.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
+use std::fmt::Write;
 
 use serde_yaml::{Mapping, Value};
 
@@ -14,7 +15,7 @@ use super::place::{Findings, Place};
 use super::problem::Slug;
 use super::shape::Shape;
 use super::vocabulary::{explain_field, explain_word, later_fields_in_objects};
-use super::yaml::{Content, Document, Entry, Node, push_key};
+use super::yaml::{Content, Document, Entry, Members, Node, push_key};
 
 /// Keys whose entries may be a bare URL, which stands for `{url: ...}`; in the file only.
 const MAY_BE_URL: [&str; 2] = ["backends", "endpoints"];
@@ -52,8 +53,8 @@ struct Spot<'n, 't> {
 
 impl<'n, 't> Spot<'n, 't> {
     /// The spot of a member, given the members written here.
-    fn below(&self, name: &'n str, written: &HashMap<&str, &'n Entry<'t>>, is_entry: bool) -> Self {
-        let entry = written.get(name).copied();
+    fn below(&self, name: &'n str, written: &Members<'n, 't>, is_entry: bool) -> Self {
+        let entry = written.get(name);
         let at = entry.map_or(self.at, Entry::place);
         Spot { node: entry.map(|entry| &entry.node), at, key: name, parent: self.key, is_entry }
     }
@@ -188,7 +189,8 @@ impl Walk<'_> {
         }
         let length = self.path.len();
         for (index, entry) in entries.iter_mut().enumerate() {
-            self.path.push_str(&format!("[{index}]"));
+            // Writing to a string cannot fail.
+            let _ = write!(self.path, "[{index}]");
             let node = spot.node.and_then(|node| node.item(index));
             let at = node.map_or(spot.at, |node| node.at);
             if self.skin == Skin::File && MAY_BE_URL.contains(&spot.key) && entry.is_string() {
@@ -211,7 +213,7 @@ impl Walk<'_> {
             self.add(spot.at, Slug::TooMany, message);
             *members = std::mem::take(members).into_iter().take(max).collect();
         }
-        let written = spot.node.map(Node::index).unwrap_or_default();
+        let written = spot.node.map_or(Members::Few(&[]), Node::members);
         for (name, member) in members.iter_mut() {
             let Some(name) = name.as_str() else { continue };
             self.member(name, member, values, spot.below(name, &written, true));
@@ -231,7 +233,7 @@ impl Walk<'_> {
             return;
         };
         let mut meant: Vec<String> = Vec::new();
-        let written = spot.node.map(Node::index).unwrap_or_default();
+        let written = spot.node.map_or(Members::Few(&[]), Node::members);
         for (name, member) in members.iter_mut() {
             let Some(name) = name.as_str() else { continue };
             let is_for_files = self.skin == Skin::Object && later_fields_in_objects(spot.key).contains(&name);

@@ -13,6 +13,7 @@
 //! `traffic`, `limit`, `header` and `rewrite` the choices that levels share, `layer` and `inherit` put levels on one
 //! another; `reader` reads single values, and `at` knows where they stand.
 
+use std::borrow::Borrow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -134,8 +135,10 @@ pub fn describe_routes(specs: &[RouteSpec], scope: &mut dyn Scope) -> Described 
 
 /// Describes routes of which each says where it is written: those of several files are one list with
 /// one set of names, but every message counts inside its own file.
-pub fn describe_placed_routes<'s>(
-    specs: impl Iterator<Item = (String, &'s RouteSpec)>,
+///
+/// They come one by one and may go when they were described: all of them together, as written, are large.
+pub fn describe_placed_routes<S: Borrow<RouteSpec>>(
+    specs: impl Iterator<Item = (String, S)>,
     scope: &mut dyn Scope,
 ) -> Described {
     let mut describer = Describer {
@@ -147,7 +150,7 @@ pub fn describe_placed_routes<'s>(
     };
     let mut names = BTreeMap::new();
     for (at, spec) in specs {
-        let route = describer.route(spec, &at, &mut names);
+        let route = describer.route(spec.borrow(), &at, &mut names);
         describer.out.routes.push(route);
     }
     describer.out

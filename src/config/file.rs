@@ -19,6 +19,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use serde_yaml::Value;
+
 use super::check::{Skin, check};
 use super::describe::{Described, describe_placed_routes, find_duplicates};
 use super::place::{Findings, MAX_FINDINGS, Place, Placed};
@@ -33,9 +35,11 @@ mod disk;
 mod listen;
 mod operator;
 mod policies;
+mod reuse;
 mod scope;
 
 pub use disk::read;
+pub use reuse::reuse;
 
 /// What came of the files.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -119,7 +123,7 @@ fn parse_as(shape: &Shape, files: &[(String, String)]) -> Result<Loaded, Vec<Loc
         let prefix = if files.len() > 1 { format!("{name} ") } else { String::new() };
         parts.push(Part::read(name, prefix, text, shape));
     }
-    let (gateway, mut meaning) = describe(&parts);
+    let (gateway, mut meaning) = describe(&mut parts);
     // More are not shown; what rejects the files stays before what only warns.
     meaning.sort_by_key(|problem| problem.effect == Effect::Warning);
     meaning.truncate(MAX_FINDINGS);
@@ -147,7 +151,10 @@ struct Part<'t> {
     prefix: String,
     /// None: not even YAML.
     root: Option<Node<'t>>,
+    /// Without its routes.
     spec: FileSpec,
+    /// What is written of each route, for serde to read.
+    routes: Vec<Value>,
     form: Findings,
 }
 
@@ -155,9 +162,13 @@ impl<'t> Part<'t> {
     fn read(name: &'t str, prefix: String, text: &'t str, shape: &Shape) -> Self {
         let mut form = Findings::default();
         let mut spec = FileSpec::default();
-        let mut root = None;
+        let (mut root, mut routes) = (None, Vec::new());
         if let Some(mut document) = yaml::parse(text, &mut form) {
             check(&mut document, shape, Skin::File, &mut form);
+            // Read one by one when they are described.
+            if let Some(Value::Sequence(written)) = document.value.get_mut("routes") {
+                routes = std::mem::take(written);
+            }
             match serde_yaml::from_value(document.value) {
                 Ok(read) => spec = read,
                 // The check let pass what serde refuses: said plainly, since it must not be overlooked.
@@ -165,7 +176,7 @@ impl<'t> Part<'t> {
             }
             root = Some(document.root);
         }
-        Self { name, prefix, root, spec, form }
+        Self { name, prefix, root, spec, routes, form }
     }
 
     /// Entries of a list of this file with the places they are written at.
@@ -176,6 +187,13 @@ impl<'t> Part<'t> {
     ) -> impl Iterator<Item = (String, &'s T)> {
         let entries = entries.into_iter().flatten().enumerate();
         entries.map(move |(index, entry)| (format!("{}{list}[{index}]", self.prefix), entry))
+    }
+
+    /// The routes with the places they are written at.
+    fn take_routes(&mut self) -> impl Iterator<Item = (String, Value)> {
+        let prefix = self.prefix.clone();
+        let routes = std::mem::take(&mut self.routes).into_iter().enumerate();
+        routes.map(move |(index, route)| (format!("{prefix}routes[{index}]"), route))
     }
 
     fn form(&self) -> Vec<Located> {
@@ -249,15 +267,25 @@ fn locate(parts: &[Part<'_>], mut problem: Problem) -> Option<(usize, Located)> 
 }
 
 /// What all files together mean, and what is wrong with that.
-fn describe(parts: &[Part<'_>]) -> (Gateway, Vec<Problem>) {
+fn describe(parts: &mut [Part<'_>]) -> (Gateway, Vec<Problem>) {
     let mut problems = Vec::new();
+    let written: Vec<(String, Value)> = parts.iter_mut().flat_map(Part::take_routes).collect();
+    let parts = &*parts;
     let listeners = listen::describe_listeners(parts, &mut problems);
     let defaults = operator::describe_upstream_defaults(parts, &mut problems);
     let (mut scope, mut upstreams) = scope::describe_upstreams(parts, defaults, &mut problems);
     scope.around = policies::describe_surroundings(parts, &listeners, &mut problems);
-    let specs: Vec<(String, &RouteSpec)> =
-        parts.iter().flat_map(|part| part.placed("routes", part.spec.routes.as_ref())).collect();
-    let described = describe_placed_routes(specs.into_iter(), &mut scope);
+    let mut unread = Vec::new();
+    let specs = written.into_iter().map(|(at, value)| {
+        let spec: RouteSpec = serde_yaml::from_value(value).unwrap_or_else(|error| {
+            // As above: the check let pass what serde refuses.
+            unread.push(Problem::new(at.as_str(), Slug::WrongType, error.to_string()));
+            RouteSpec::default()
+        });
+        (at, spec)
+    });
+    let described = describe_placed_routes(specs, &mut scope);
+    problems.append(&mut unread);
     let Described { routes, upstreams: of_rules, problems: of_routes } = described;
     problems.extend(of_routes);
     refuse_duplicates(&routes, parts, &mut problems);

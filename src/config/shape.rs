@@ -6,6 +6,7 @@
 //! from occurring, since what it stands for would go unchecked.
 
 use std::collections::BTreeMap;
+use std::sync::LazyLock;
 
 use serde_json::Value as Json;
 
@@ -39,27 +40,35 @@ pub enum Shape {
 }
 
 impl Shape {
-    /// The shape of a configuration file.
-    pub fn of_file() -> Self {
-        let schema = schemars::schema_for!(FileSpec);
-        read(schema.as_value(), schema.as_value(), 0)
+    /// The shape of a configuration file. Made once: it never changes, and the schema behind it is large.
+    pub fn of_file() -> &'static Self {
+        static SHAPE: LazyLock<Shape> = LazyLock::new(|| {
+            let schema = schemars::schema_for!(FileSpec);
+            read(schema.as_value(), schema.as_value(), 0)
+        });
+        &SHAPE
     }
 
     /// The shape of a `GatewayRoute` in a manifest. Its metadata are the API server's matter, its status ours.
-    pub fn of_object() -> Self {
-        let schema = schemars::schema_for!(ObjectSpec);
-        let text = || Self::Text { min: 1, max: 253, form: None };
-        let fields = [
-            ("apiVersion", text()),
-            ("kind", text()),
-            ("metadata", Self::Any),
-            ("spec", read(schema.as_value(), schema.as_value(), 0)),
-            ("status", Self::Any),
-        ];
-        Self::Record {
-            fields: fields.into_iter().map(|(name, field)| (name.to_owned(), field)).collect(),
-            required: vec!["metadata".to_owned(), "spec".to_owned()],
-        }
+    pub fn of_object() -> &'static Self {
+        static SHAPE: LazyLock<Shape> = LazyLock::new(make_shape_of_object);
+        &SHAPE
+    }
+}
+
+fn make_shape_of_object() -> Shape {
+    let schema = schemars::schema_for!(ObjectSpec);
+    let text = || Shape::Text { min: 1, max: 253, form: None };
+    let fields = [
+        ("apiVersion", text()),
+        ("kind", text()),
+        ("metadata", Shape::Any),
+        ("spec", read(schema.as_value(), schema.as_value(), 0)),
+        ("status", Shape::Any),
+    ];
+    Shape::Record {
+        fields: fields.into_iter().map(|(name, field)| (name.to_owned(), field)).collect(),
+        required: vec!["metadata".to_owned(), "spec".to_owned()],
     }
 }
 
@@ -178,7 +187,7 @@ mod tests {
 
     #[test]
     fn every_field_of_the_schema_is_understood() {
-        assert_known(&Shape::of_file(), "");
+        assert_known(Shape::of_file(), "");
     }
 
     /// A keyword that nobody reads would be a rule that the file does not obey.

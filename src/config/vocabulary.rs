@@ -296,7 +296,7 @@ mod tests {
 
     #[test]
     fn what_the_schema_has_is_not_called_later() {
-        visit(&Shape::of_file(), ("", ""), &mut |(above, place), names| {
+        visit(Shape::of_file(), ("", ""), &mut |(above, place), names| {
             for name in names {
                 assert!(!later_fields(above, place).contains(name), "{place}.{name} is built");
                 assert!(!MISPLACED.iter().any(|(at, field, _)| *at == place && field == name), "{place}.{name}");
@@ -307,7 +307,7 @@ mod tests {
     #[test]
     fn every_foreign_name_leads_to_a_field() {
         let mut fields: Vec<String> = Vec::new();
-        visit(&Shape::of_file(), ("", ""), &mut |(above, place), names| {
+        visit(Shape::of_file(), ("", ""), &mut |(above, place), names| {
             fields.extend(names.iter().chain(later_fields(above, place)).map(|name| (*name).to_owned()));
         });
         for (theirs, ours, _) in FOREIGN {

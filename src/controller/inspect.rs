@@ -39,7 +39,7 @@ pub fn inspect(files: &[(String, String)], class: ClassSettings) -> Inspection {
     let mut reading = Reading { world: World::waiting_for(class, []), written: BTreeMap::new(), problems: Vec::new() };
     for (file, text) in files {
         for piece in pieces(text) {
-            reading.take(file, piece, &shape);
+            reading.take(file, piece, shape);
         }
     }
     reading.judge()

@@ -1,14 +1,16 @@
 //! Counts by key: a table that is bounded, forgets whoever is as new, and takes one short lock for a request.
 //!
-//! The table is cut into shards, each a map behind a mutex that is held for one lookup and one step of arithmetic,
-//! some fifty nanoseconds; with 32 shards two workers seldom meet. A lock-free map would save the lock and cost
-//! garbage collection of its own; an array of fixed places would lose keys long before it is full.
+//! The table is cut into shards, each a map behind a mutex that is held for one lookup and one step of arithmetic;
+//! with 32 shards two workers seldom meet. A lock-free map would save the lock and cost garbage collection of its own;
+//! an array of fixed places would lose keys long before it is full. Measured with all around it, the hash of the key
+//! too: 0.1 us for a hundred clients, 0.3 us for 90,000, whose cells are not in the processor's cache, 2 us for a new
+//! key in a full table.
 //!
 //! **Bound.** A shard has room for its part of `max_keys`. When a new key comes to a full shard, eight kept keys are
-//! looked at and the one nearest to "as new" goes: whoever has used most stays. So a flood of new keys (h060: one
-//! customer has 2^64 IPv6 addresses, and any number of header values) pushes out its own kind first, costs eight
-//! lookups a request, and what it can win is what a newcomer has anyway. Where the eight begin is taken from the key,
-//! which nobody outside can foresee.
+//! looked at and the one nearest to "as new" goes: whoever has used most stays. So a flood of new keys (h060: who owns
+//! an IPv6 /48 is 65,536 clients, and anybody can write any number of header values) pushes out its own kind first,
+//! costs eight lookups a request at most, and what it can win is what a newcomer has anyway. Where the eight begin is
+//! taken from the key, which nobody outside can foresee.
 //!
 //! **Time** stands still in a shard where it would go back: workers read the clock a moment apart.
 //!
@@ -138,15 +140,21 @@ impl<T: Terms> Shard<T> {
         self.keys.push(key);
     }
 
-    /// Of some keys, the one nearest to "as new" goes.
+    /// Of some keys, the one nearest to "as new" goes; one that is as new goes without looking further.
     fn make_room(&mut self, draw: usize, nanos: u64) {
         let len = self.keys.len();
-        let sample = (0..SAMPLE.min(len)).filter_map(|step| self.keys.get((draw % len + step) % len));
-        let nearest = sample.min_by_key(|key| {
-            let kept = self.places.get(key);
-            kept.map_or(0, |kept| self.terms.as_new_after(kept.cell, nanos))
-        });
-        if let Some(key) = nearest.copied() {
+        let mut nearest: Option<(u64, Key)> = None;
+        for step in 0..SAMPLE.min(len) {
+            let Some(key) = self.keys.get((draw % len + step) % len) else { break };
+            let after = self.places.get(key).map_or(0, |kept| self.terms.as_new_after(kept.cell, nanos));
+            if nearest.is_none_or(|(least, _)| after < least) {
+                nearest = Some((after, *key));
+            }
+            if after == 0 {
+                break;
+            }
+        }
+        if let Some((_, key)) = nearest {
             self.forget(key);
         }
     }

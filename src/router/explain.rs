@@ -45,7 +45,7 @@ impl<P> Table<P> {
             return Explanation { decision: "no_host", decided_by: None, rules: Vec::new() };
         };
         let seen = Seen::new(*head);
-        let winner = table.decide(&seen).map(|candidate| candidate.rank());
+        let winner = table.decide(&seen).map(super::Candidate::rank);
         let judge = |candidate: &super::Candidate<P>| {
             let rank = candidate.rank();
             let why = match (candidate.check(&seen), winner) {

@@ -100,7 +100,7 @@ impl<V: Clone> SharedMap<V> {
             Entry::Occupied(mut known) => known.get_mut().1 = value,
             Entry::Vacant(room) => {
                 *len += 1;
-                drop(room.insert((key.into(), value)));
+                room.insert((key.into(), value));
             }
         }
     }
@@ -142,7 +142,6 @@ impl<V: Clone> SharedMap<V> {
 }
 
 /// By bits in the middle: the ends tell places inside the shard. `count` is a power of two.
-#[expect(clippy::cast_possible_truncation, reason = "any bits will do")]
 fn shard_of(hash: u64, count: usize) -> usize {
     (hash >> 24) as usize & (count - 1)
 }

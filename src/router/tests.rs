@@ -133,8 +133,11 @@ fn naive(rules: &[Given], asked: &Asked) -> Result<usize, &'static str> {
         .ok_or("no_route")
 }
 
+/// What a pattern means.
+type Matches = fn(&str) -> bool;
+
 /// Patterns with what they mean.
-const PATTERNS: [(&str, fn(&str) -> bool); 7] = [
+const PATTERNS: [(&str, Matches); 7] = [
     ("/.*", |path| path.starts_with('/')),
     ("/a/.*", |path| path.starts_with("/a/")),
     ("/a(/b)?", |path| path == "/a" || path == "/a/b"),

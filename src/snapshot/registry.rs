@@ -25,6 +25,8 @@ use crate::upstream::probe::ProbeTarget;
 #[derive(Debug)]
 pub struct Registry {
     upstreams: Mutex<HashMap<UpstreamId, Arc<LiveUpstream>>>,
+    /// What was adopted last.
+    adopted: Mutex<Arc<Gateway>>,
     limiters: Mutex<HashMap<LimiterId, Weak<Limiter>>>,
     gates: Mutex<HashMap<LimiterId, Weak<Gate>>>,
     /// Keys of one limiter at most.
@@ -37,6 +39,7 @@ impl Registry {
     pub fn new(metrics: Arc<Metrics>) -> Self {
         Self {
             upstreams: Mutex::default(),
+            adopted: Mutex::default(),
             limiters: Mutex::default(),
             gates: Mutex::default(),
             max_keys: AtomicUsize::new(Gateway::default().rate_limit_keys),
@@ -46,14 +49,20 @@ impl Registry {
 
     /// Brings what lives in line with what is described: new upstreams begin, known ones take over their new
     /// endpoints and settings, those no longer described go.
-    pub fn adopt(&self, gateway: &Gateway) {
+    ///
+    /// Upstreams that are the same `Arc` as last time, at the beginning and at the end of the list, are not looked at: of
+    /// a hundred thousand with one change that leaves one.
+    pub fn adopt(&self, gateway: &Arc<Gateway>) {
         self.max_keys.store(gateway.rate_limit_keys, Ordering::Relaxed);
         lock(&self.limiters).retain(|_, limiter| limiter.strong_count() > 0);
         lock(&self.gates).retain(|_, gate| gate.strong_count() > 0);
+        let last = std::mem::replace(&mut *lock(&self.adopted), Arc::clone(gateway));
+        let (old, new) = between(&last.upstreams, &gateway.upstreams);
         let mut upstreams = lock(&self.upstreams);
-        let mut next = HashMap::with_capacity(gateway.upstreams.len());
-        for upstream in &gateway.upstreams {
-            let live = match upstreams.remove(&upstream.id) {
+        let mut known: HashMap<&UpstreamId, Arc<LiveUpstream>> =
+            old.iter().filter_map(|upstream| Some((&upstream.id, upstreams.remove(&upstream.id)?))).collect();
+        for upstream in new {
+            let live = match known.remove(&upstream.id) {
                 // A label cannot change without the identity, but for routes that are renamed.
                 Some(known) if known.metrics().label() == upstream.label => {
                     known.update(upstream);
@@ -61,9 +70,8 @@ impl Registry {
                 }
                 _ => Arc::new(LiveUpstream::new(upstream, self.metrics.service(&upstream.label))),
             };
-            next.insert(upstream.id.clone(), live);
+            upstreams.insert(upstream.id.clone(), live);
         }
-        *upstreams = next;
     }
 
     /// The living upstream of this name.
@@ -126,6 +134,15 @@ impl Registry {
         })
         .collect()
     }
+}
+
+/// What is left of two lists without what they have in common at the beginning and at the end.
+fn between<'a, T>(old: &'a [Arc<T>], new: &'a [Arc<T>]) -> (&'a [Arc<T>], &'a [Arc<T>]) {
+    let is_same = |(old, new): &(&Arc<T>, &Arc<T>)| Arc::ptr_eq(old, new);
+    let head = old.iter().zip(new).take_while(is_same).count();
+    let (old, new) = (&old[head..], &new[head..]);
+    let tail = old.iter().rev().zip(new.iter().rev()).take_while(is_same).count();
+    (&old[..old.len() - tail], &new[..new.len() - tail])
 }
 
 fn lock<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -314,3 +314,17 @@ fn mutated_files_never_panic_and_problems_point_into_the_file() {
         }
     });
 }
+
+#[test]
+fn values_are_those_that_another_reader_gives() {
+    let texts = all_inputs();
+    let config = ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(4000) };
+    proptest!(config, |(which in any::<prop::sample::Index>(), edits in edits())| {
+        let text = mutate(which.get::<String>(&texts), &edits);
+        let mut findings = Findings::default();
+        let read = yaml::parse(&text, &mut findings);
+        if let (Some(document), true, Ok(other)) = (read, findings.is_empty(), serde_yaml::from_str::<Value>(&text)) {
+            prop_assert_eq!(document.value, other, "{}", text);
+        }
+    });
+}

@@ -215,7 +215,7 @@ mod tests {
             let message = schema.as_value().pointer("/x-kubernetes-validations/0/message").cloned();
             message.and_then(|message| message.as_str().map(str::to_owned))
         };
-        assert_eq!(message(size), parse_size("1m").err().map(|error| error.to_string()));
+        assert_eq!(message(crate::config::schema::size), parse_size("1m").err().map(|error| error.to_string()));
         assert_eq!(message(rate), parse_rate("1").err().map(|error| error.to_string()));
     }
 }

@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use granit_parser::{Event, Parser, ScalarStyle, Span, Tag};
 use serde_yaml::Value;
 
-use super::{Content, Entry, MAX_DEPTH, Node, push_key, resolve, syntax};
+use super::{Content, Entry, FEW, MAX_DEPTH, Node, push_key, resolve, syntax};
 use crate::config::place::{Findings, Place};
 use crate::config::problem::Slug;
 
@@ -175,6 +175,10 @@ impl<'t> Reader<'t, '_> {
     }
 
     fn refuse_duplicates(&mut self, entries: &[Entry<'t>]) {
+        let is_new = |(index, entry): (usize, &Entry<'t>)| entries[..index].iter().all(|other| other.key != entry.key);
+        if entries.len() <= FEW && entries.iter().enumerate().all(is_new) {
+            return;
+        }
         let mut first: HashMap<&str, Place> = HashMap::with_capacity(entries.len());
         for entry in entries {
             let Some(known) = first.get(entry.key.as_ref()) else {

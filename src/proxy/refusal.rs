@@ -134,7 +134,8 @@ impl Refusal {
         }
     }
 
-    /// Whether the connection cannot be used on, as what follows on it is not clear.
+    /// Whether the connection cannot be used on, as what follows on it is not clear; or, where descriptors are short,
+    /// should not be, as its own is needed.
     fn ends_connection(self) -> bool {
         matches!(
             self,
@@ -153,6 +154,7 @@ impl Refusal {
                 | Self::ClientBody
                 | Self::ClientTimeout
                 | Self::BadUpgrade
+                | Self::Exhausted
         )
     }
 }

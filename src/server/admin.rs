@@ -4,9 +4,10 @@
 //! secrets: there are none in the Gateway.
 
 use std::convert::Infallible;
+use std::fs::File;
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -28,6 +29,26 @@ const MAX_CONNECTIONS: usize = 64;
 /// A head has to arrive within it.
 const HEAD_TIME: Duration = Duration::from_secs(5);
 
+/// A descriptor kept for when there is no other: somebody has to be able to look at a process at its limit, and a
+/// liveness probe that finds no descriptor must not end one that only has many clients.
+#[derive(Clone, Debug, Default)]
+struct Spare(Arc<Mutex<Option<File>>>);
+
+impl Spare {
+    /// Whether there was one, which is free now.
+    fn use_up(&self) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take().is_some()
+    }
+
+    /// Keeps one again, if there is one.
+    fn refill(&self) {
+        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if kept.is_none() {
+            *kept = File::open("/dev/null").ok();
+        }
+    }
+}
+
 /// What the admin address tells about.
 #[derive(Clone, Debug)]
 pub struct Admin {
@@ -46,16 +67,23 @@ impl Admin {
     pub async fn serve(self, socket: TcpListener, stop: CancellationToken) {
         let slots = Arc::new(Semaphore::new(MAX_CONNECTIONS));
         let tasks = tokio_util::task::TaskTracker::new();
+        let spare = Spare::default();
+        spare.refill();
         loop {
             let accepted = tokio::select! {
                 accepted = socket.accept() => accepted,
                 () = stop.cancelled() => return,
             };
+            if accepted.is_err() && spare.use_up() {
+                continue;
+            }
             let (Ok((stream, _)), Ok(slot)) = (accepted, Arc::clone(&slots).try_acquire_owned()) else {
                 // Out of descriptors or too many at once: whoever it was tries again.
                 tokio::time::sleep(Duration::from_millis(10)).await;
+                spare.refill();
                 continue;
             };
+            let spare = spare.clone();
             let admin = self.clone();
             let stop = stop.clone();
             tasks.spawn(async move {
@@ -71,6 +99,7 @@ impl Admin {
                     () = stop.cancelled() => {}
                 }
                 drop(slot);
+                spare.refill();
             });
         }
     }

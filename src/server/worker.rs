@@ -254,12 +254,15 @@ async fn accept(socket: TcpListener, listener: Arc<OpenListener>, stop: Cancella
     }
 }
 
-/// Client connections of the whole process: 90 % of the descriptors it may open.
+/// Descriptors that clients never get: listeners, files, runtimes and a few servers.
+const OWN_DESCRIPTORS: usize = 64;
+
+/// Client connections of the whole process: 90 % of the descriptors it may open, and never so many that we have none.
 fn most_connections() -> usize {
     let limits = std::fs::read_to_string("/proc/self/limits").unwrap_or_default();
     let line = limits.lines().find_map(|line| line.strip_prefix("Max open files"));
     let soft = line.and_then(|line| line.split_whitespace().next()).and_then(|soft| soft.parse::<usize>().ok());
-    soft.map_or(usize::MAX, |soft| soft / 10 * 9)
+    soft.map_or(usize::MAX, |soft| (soft / 10 * 9).min(soft.saturating_sub(OWN_DESCRIPTORS)).max(1))
 }
 
 /// The connection was gone before it was accepted: nothing to wait for.

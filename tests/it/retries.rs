@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 
 use crate::lang::backend::{Backend, Connection};
 use crate::lang::client::{Answer, Client, try_exchange};
-use crate::lang::eventually;
 use crate::lang::gateway::{Gateway, gateway};
+use crate::lang::{eventually, free_port};
 
 /// Two servers behind one rule, with these retries.
 fn route(servers: &[&Backend], retries: &str) -> String {
@@ -184,6 +184,38 @@ fn h099_the_time_of_one_try_and_of_the_request_are_two() {
     });
     gateway.reload(&route(&[&drips], "timeouts: {perTry: 200ms}"));
     assert_eq!(gateway.get("/").text(), "xxxxxxxx");
+}
+
+/// A port that never answers, not even that there is nobody: its queue is full, so the system drops what comes.
+fn blackhole() -> (socket2::Socket, Vec<std::net::TcpStream>, u16) {
+    let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).expect("a socket");
+    let address: std::net::SocketAddr = ([127, 0, 0, 1], free_port()).into();
+    socket.bind(&address.into()).and_then(|()| socket.listen(0)).expect("a free port");
+    let mut queue = Vec::new();
+    while let Ok(stream) = std::net::TcpStream::connect_timeout(&address, Duration::from_millis(200)) {
+        queue.push(stream);
+        assert!(queue.len() < 100, "its queue has no end");
+    }
+    (socket, queue, address.port())
+}
+
+#[test]
+fn h096_a_server_that_says_nothing_costs_the_time_to_connect_or_of_one_try() {
+    let (_socket, _queue, port) = blackhole();
+    let good = Backend::says("good");
+    for (upstream, rule) in [("connectTimeout: 300ms", ""), ("connectTimeout: 10s", "timeouts: {perTry: 300ms}, ")] {
+        let gateway = gateway(&format!(
+            "defaults: {{upstream: {{{upstream}}}}}\n\
+             routes: [{{path: /, {rule}backends: ['http://127.0.0.1:{port}', {}]}}]",
+            good.url()
+        ));
+        let began = Instant::now();
+        for method in ["GET", "POST", "GET", "POST"] {
+            assert_eq!(ask(&gateway, method, "body").text(), "good", "{upstream} {rule} {method}");
+        }
+        assert!(began.elapsed() < Duration::from_secs(4), "{upstream} {rule}: {:?}", began.elapsed());
+        assert!(gateway.metric("sluice_retries_total") >= Some(2.0), "some met it");
+    }
 }
 
 #[test]

@@ -30,9 +30,10 @@ pub fn echo(mut connection: Connection) -> std::io::Result<()> {
 
 /// A WebSocket's way through the gateway.
 pub fn open(port: u16, path: &str) -> Client {
-    let mut client = Client::begin(port, path, "Connection: Upgrade\r\nUpgrade: websocket\r\n");
-    assert_eq!(client.read_head().expect("an answer").0, 101);
-    client
+    eventually("it is let through", || {
+        let mut client = Client::begin(port, path, "Connection: Upgrade\r\nUpgrade: websocket\r\n");
+        (client.read_head().expect("an answer").0 == 101).then_some(client)
+    })
 }
 
 /// Whether these bytes come back.

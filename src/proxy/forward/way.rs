@@ -7,7 +7,7 @@
 
 use std::any::Any;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::lb::Ask;
 use crate::proxy::refusal::{Refusal, Refused};
@@ -121,10 +121,12 @@ impl Attempt<'_> {
             Way::New(place) => place,
         };
         let mut within = self.routed.to.upstream.current().settings().connect_timeout;
-        if let Some(left) = self.clock.left() {
-            if left.is_zero() {
-                return Err(NoConnection::TimeUp);
-            }
+        if self.clock.is_over() {
+            return Err(NoConnection::TimeUp);
+        }
+        if let Some(left) = self.clock.left_of_try() {
+            // Nothing at all would mean no bound.
+            let left = left.max(Duration::from_millis(1));
             within = if within.is_zero() { left } else { within.min(left) };
         }
         connect(&self.proxy.shared.resolver, endpoint.address(), within, place).await.map_err(|error| {

@@ -33,8 +33,9 @@ const RING: usize = 16;
 pub struct RetryBudget {
     /// The first request: seconds are counted from here.
     origin: OnceLock<Instant>,
-    requests: Ring,
-    retries: Ring,
+    /// Made with the first request and the first retry: of a hundred thousand upstreams most have none.
+    requests: OnceLock<Box<Ring>>,
+    retries: OnceLock<Box<Ring>>,
 }
 
 impl RetryBudget {
@@ -45,19 +46,20 @@ impl RetryBudget {
 
     /// Counts a request; its retries are not requests.
     pub fn request(&self, now: Instant) {
-        self.requests.add(self.second(now));
+        self.requests.get_or_init(Box::default).add(self.second(now));
     }
 
     /// Whether one more try may be added now. It is counted, if so.
     pub fn try_retry(&self, settings: &upstream::RetryBudget, now: Instant) -> bool {
         let second = self.second(now);
-        self.retries.add(second);
-        let retries = self.retries.sum(second, SECONDS + 1);
-        let requests = self.requests.sum(second, SECONDS);
+        let of_retries = self.retries.get_or_init(Box::default);
+        of_retries.add(second);
+        let retries = of_retries.sum(second, SECONDS + 1);
+        let requests = self.requests.get().map_or(0, |ring| ring.sum(second, SECONDS));
         let is_minimum = retries <= u64::from(settings.min_per_second) * SECONDS;
         let is_allowed = is_minimum || retries * 100 <= requests * u64::from(settings.percent);
         if !is_allowed {
-            self.retries.take_back(second);
+            of_retries.take_back(second);
         }
         is_allowed
     }

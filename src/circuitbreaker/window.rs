@@ -21,7 +21,8 @@ const SLOTS: usize = 10;
 #[derive(Debug, Default)]
 pub struct Window {
     /// A ring; the newest stands before `next`.
-    slots: [Option<Slot>; SLOTS],
+    /// Made with the first result, as most windows never see one.
+    slots: Option<Box<[Option<Slot>; SLOTS]>>,
     next: usize,
 }
 
@@ -52,26 +53,30 @@ impl Window {
     /// What came within the last `length`.
     pub fn counts(&self, length: Duration, now: Instant) -> Counts {
         let is_young = |slot: &&Slot| now.saturating_duration_since(slot.began) < length;
-        self.slots.iter().flatten().filter(is_young).fold(Counts::default(), |sum, slot| Counts {
-            successes: sum.successes.saturating_add(slot.counts.successes),
-            failures: sum.failures.saturating_add(slot.counts.failures),
-        })
+        self.slots.iter().flat_map(|slots| slots.iter().flatten()).filter(is_young).fold(
+            Counts::default(),
+            |sum, slot| Counts {
+                successes: sum.successes.saturating_add(slot.counts.successes),
+                failures: sum.failures.saturating_add(slot.counts.failures),
+            },
+        )
     }
 
     /// The newest slot, or a new one if that is full.
     fn slot(&mut self, length: Duration, now: Instant) -> &mut Slot {
+        let slots = self.slots.get_or_insert_default();
         let newest = (self.next + SLOTS - 1) % SLOTS;
         let span = length / SLOTS as u32;
         let takes_more = |slot: &Slot| now.saturating_duration_since(slot.began) < span || now <= slot.began;
-        let index = if self.slots[newest].as_ref().is_some_and(takes_more) {
+        let index = if slots[newest].as_ref().is_some_and(takes_more) {
             newest
         } else {
             let index = self.next;
-            self.slots[index] = None;
+            slots[index] = None;
             self.next = (index + 1) % SLOTS;
             index
         };
-        self.slots[index].get_or_insert(Slot { began: now, counts: Counts::default() })
+        slots[index].get_or_insert(Slot { began: now, counts: Counts::default() })
     }
 }
 

@@ -75,8 +75,8 @@ pub trait Scope {
     fn check_url_host(&self, host: &str, at: &str) -> Result<(), Problem>;
 
     /// What is known about servers of which nothing is written.
-    fn upstream_defaults(&self) -> UpstreamSettings {
-        UpstreamSettings::default()
+    fn upstream_defaults(&self) -> Arc<UpstreamSettings> {
+        Arc::default()
     }
 
     /// The upstream that a Service port is.
@@ -307,6 +307,7 @@ impl Describer<'_> {
             let message = "a route without hosts would answer for everybody: write hosts";
             self.problem(format!("{at}.hosts"), Slug::HostRequired, message);
         }
+        hosts.shrink_to_fit();
         hosts
     }
 

@@ -1,5 +1,6 @@
 //! A group of interchangeable servers, as described. What runs is `upstream::LiveUpstream`.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::{Method, StatusCode};
@@ -32,7 +33,8 @@ pub struct Upstream {
     pub endpoints: Vec<Endpoint>,
     /// Knowledge about these servers. Not shown where it is the default.
     #[serde(skip_serializing_if = "super::is_default")]
-    pub settings: UpstreamSettings,
+    /// Shared by those that have the same.
+    pub settings: Arc<UpstreamSettings>,
 }
 
 /// What is known about the servers of an upstream.

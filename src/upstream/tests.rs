@@ -33,7 +33,7 @@ fn described_with(members: &[(&str, u32, EndpointState)], settings: UpstreamSett
         label: "shop/users:http".into(),
         is_of_urls: false,
         endpoints,
-        settings,
+        settings: settings.into(),
     })
 }
 

@@ -142,7 +142,7 @@ fn shop() -> Gateway {
         label: "users".into(),
         is_of_urls: false,
         endpoints: vec![endpoint("10.1.0.11", 1), endpoint("10.1.0.12", 2)],
-        settings: UpstreamSettings { circuit_breaker: Some(Default::default()), ..UpstreamSettings::default() },
+        settings: UpstreamSettings { circuit_breaker: Some(Default::default()), ..UpstreamSettings::default() }.into(),
     };
     let to_users = Target::plain(Destination::Upstream(UpstreamId::new("users")), 3);
     let mut to_nobody = Target::plain(Destination::Missing, 1);

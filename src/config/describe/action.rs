@@ -1,5 +1,7 @@
 //! What a rule does: send on, redirect or answer.
 
+use std::sync::Arc;
+
 use http::{HeaderValue, StatusCode};
 
 use super::at::At;
@@ -88,6 +90,8 @@ impl Describer<'_> {
             add_target(&mut targets, target);
         }
         self.out.upstreams.extend(of_urls);
+        // One of room for four, as a rule, and a hundred thousand times.
+        targets.shrink_to_fit();
         targets
     }
 
@@ -207,7 +211,7 @@ fn add_server(
     id: UpstreamId,
     label: &str,
     endpoint: Endpoint,
-    defaults: &UpstreamSettings,
+    defaults: &Arc<UpstreamSettings>,
 ) {
     if let Some(known) = upstreams.iter_mut().find(|known| known.id == id) {
         merge_endpoint(&mut known.endpoints, endpoint);
@@ -218,7 +222,7 @@ fn add_server(
         label: label.to_owned(),
         is_of_urls: true,
         endpoints: vec![endpoint],
-        settings: defaults.clone(),
+        settings: Arc::clone(defaults),
     });
 }
 

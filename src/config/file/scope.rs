@@ -24,7 +24,7 @@ pub struct FileScope {
     /// Some upstream could not be read, so a missing name may be its.
     is_incomplete: bool,
     /// What holds for servers of which nothing nearer is written.
-    defaults: UpstreamSettings,
+    defaults: Arc<UpstreamSettings>,
     /// Listeners, policies, defaults.
     pub around: Surroundings,
 }
@@ -38,7 +38,12 @@ pub fn describe_upstreams(
     let is_incomplete = parts.iter().any(|part| {
         part.root.is_none() || part.form.as_slice().iter().any(|found| found.problem.path.starts_with("upstream"))
     });
-    let mut scope = FileScope { upstreams: BTreeMap::new(), is_incomplete, defaults, around: Surroundings::default() };
+    let mut scope = FileScope {
+        upstreams: BTreeMap::new(),
+        is_incomplete,
+        defaults: defaults.into(),
+        around: Surroundings::default(),
+    };
     let mut upstreams = Vec::new();
     for part in parts {
         for (at, spec) in part.placed("upstreams", part.spec.upstreams.as_ref()) {
@@ -71,7 +76,7 @@ fn describe_upstream(
         }
         return None;
     };
-    let settings = describe_settings(&spec.settings, &scope.defaults, at, problems);
+    let settings = describe_settings(&spec.settings, &scope.defaults, at, problems).into();
     let endpoints = describe_endpoints(spec.endpoints.as_deref().unwrap_or_default(), scope, at, problems);
     if name.starts_with("file/") {
         let message = "a name may not begin with file/, as those of routes do";
@@ -107,8 +112,8 @@ impl Scope for FileScope {
         Ok(())
     }
 
-    fn upstream_defaults(&self) -> UpstreamSettings {
-        self.defaults.clone()
+    fn upstream_defaults(&self) -> Arc<UpstreamSettings> {
+        Arc::clone(&self.defaults)
     }
 
     fn service(&mut self, _service: &ServiceSpec, at: &str) -> Result<UpstreamId, Problem> {

@@ -278,7 +278,7 @@ fn build(world: &World, from: UpstreamInput, earlier: Option<&Arc<Upstream>>) ->
         label: from.port.id.to_string(),
         is_of_urls: false,
         endpoints: endpoints::endpoints(world, &from.port),
-        settings: from.settings.clone(),
+        settings: from.settings.clone().into(),
     };
     let upstream = match earlier {
         Some(earlier) if **earlier == upstream => Arc::clone(earlier),

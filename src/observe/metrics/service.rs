@@ -14,7 +14,8 @@ pub(super) const BUCKETS: [f64; 15] =
 #[derive(Debug)]
 pub struct ServiceMetrics {
     label: String,
-    workers: Vec<Mutex<Cells>>,
+    /// None: no request came to this worker yet.
+    workers: Box<[Mutex<Option<Box<Cells>>>]>,
 }
 
 /// One worker's counts for one service. Allocated with the first request.
@@ -40,6 +41,7 @@ impl ServiceMetrics {
     pub fn record(&self, worker: usize, method: &Method, status: u16, duration: Duration) {
         let Some(cells) = self.workers.get(worker) else { return };
         let mut cells = cells.lock().unwrap_or_else(PoisonError::into_inner);
+        let cells = cells.get_or_insert_default();
         let method = MethodLabel::of(method);
         match cells.requests.iter_mut().find(|(m, s, _)| *m == method && *s == status) {
             Some((_, _, count)) => *count += 1,
@@ -60,6 +62,7 @@ impl ServiceMetrics {
         let mut seconds = 0.0;
         for cells in &self.workers {
             let cells = cells.lock().unwrap_or_else(PoisonError::into_inner);
+            let Some(cells) = &*cells else { continue };
             for (method, status, count) in &cells.requests {
                 *requests.entry((*status, *method)).or_insert(0) += count;
             }

@@ -49,7 +49,7 @@ fn gateway(routes: &[Arc<Route>]) -> Arc<Gateway> {
             label,
             is_of_urls: false,
             endpoints: Vec::new(),
-            settings: UpstreamSettings::default(),
+            settings: UpstreamSettings::default().into(),
         })
     };
     let upstreams = routes.iter().map(upstream).collect();

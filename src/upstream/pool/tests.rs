@@ -25,7 +25,7 @@ fn endpoint() -> Arc<LiveEndpoint> {
         label: "a".to_owned(),
         is_of_urls: false,
         endpoints: vec![described.clone()],
-        settings: UpstreamSettings::default(),
+        settings: UpstreamSettings::default().into(),
     };
     Arc::new(LiveEndpoint::new(&upstream, &described, &Arc::default(), Instant::now()))
 }

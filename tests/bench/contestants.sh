@@ -80,7 +80,7 @@ write_endpoints() {
   cat > "$work/endpoints.conf" <<CONF
 $(nginx_user)
 daemon off; worker_processes 1; pid $work/endpoints.pid; error_log $work/endpoints.log;
-events { worker_connections 4096; }
+events { worker_connections ${max_connections:-4096}; }
 http {
   access_log off; client_body_temp_path $work/t1; proxy_temp_path $work/t2; fastcgi_temp_path $work/t3;
   uwsgi_temp_path $work/t4; scgi_temp_path $work/t5;
@@ -100,7 +100,7 @@ write_nginx() {
   cat > "$work/nginx.conf" <<CONF
 $(nginx_user)
 daemon off; $nginx_processes pid $work/nginx.pid; error_log $work/nginx.log;
-events { worker_connections 4096; }
+events { worker_connections ${max_connections:-4096}; }
 http {
   access_log off; client_body_temp_path $work/t1; proxy_temp_path $work/t2; fastcgi_temp_path $work/t3;
   uwsgi_temp_path $work/t4; scgi_temp_path $work/t5;
@@ -127,7 +127,7 @@ write_haproxy() {
   cat > "$work/haproxy.conf" <<CONF
 global
   nbthread 1
-  maxconn 4096
+  maxconn ${max_connections:-4096}
 defaults
   mode http
   timeout connect 5s

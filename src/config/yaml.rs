@@ -2,9 +2,11 @@
 //!
 //! The events of `granit_parser` give a tree of places, and with it everything that serde cannot tell: keys
 //! given twice, aliases, anchors, tags, a second document. The values are made from the tree, the same way
-//! whether something is wrong or not; only what may be a number is shown to `serde_yaml`, word by word, so
-//! that the two agree on what a word is. (Reading the whole text a second time with `serde_yaml` would cost
-//! half a second for a hundred thousand routes; a property test holds the two against each other instead.)
+//! whether something is wrong or not; what may be a number is shown to `serde_yaml`, word by word, so that the
+//! two agree on what a word is. A property test holds the values against those of `serde_yaml`. Reading every
+//! text with both would cost half a second for a hundred thousand routes, so only a text with something
+//! in it on which readers are known to differ is read by the second one too ([`is_unusual`]), and then its values
+//! count.
 //!
 //! The subset: one document, one mapping, keys that are strings and given once. No aliases, anchors,
 //! merge keys and tags: `*.example.com` without quotes is an alias, and a file that means something
@@ -80,12 +82,32 @@ pub fn parse<'t>(text: &'t str, findings: &mut Findings) -> Option<Document<'t>>
         return None;
     }
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    let before = findings.as_slice().len();
     let root = tree::read(text, findings)?;
     if matches!(&root.content, Content::Plain(text) if text.is_empty()) {
         findings.add(Place::START, "", Slug::Syntax, "the file is empty: write at least routes");
         return None;
     }
-    Some(Document { value: root.to_value(), root })
+    let is_good = findings.as_slice().len() == before;
+    let value = if is_good && is_unusual(text) {
+        serde_yaml::from_str(text).map_err(|error| syntax::report_serde(&error, text, findings)).ok()?
+    } else {
+        root.to_value()
+    };
+    Some(Document { value, root })
+}
+
+/// Markers of documents, directives, tabs and lone carriage returns: readers differ in what they make of them in odd
+/// places. The marker that many files begin with is none of them.
+fn is_unusual(text: &str) -> bool {
+    let text = text.strip_prefix("---\n").unwrap_or(text);
+    let has_lone_return = || text.split('\r').skip(1).any(|tail| !tail.starts_with('\n'));
+    text.contains(['\t', '\u{feff}', '\u{85}', '\u{2028}', '\u{2029}'])
+        || text.starts_with('%')
+        || text.contains("\n%")
+        || text.contains("---")
+        || text.contains("...")
+        || has_lone_return()
 }
 
 /// The members of a mapping as written, to be asked by name.

@@ -122,13 +122,15 @@ mod tests {
     use super::super::parse;
     use super::*;
 
-    /// Three routes' worth of text: `(name, server)` for each rule.
+    /// Of each route the host and, for each rule, the path and what of it may change: its server and a timeout.
     fn read(routes: &[(usize, Vec<(usize, usize)>)]) -> Gateway {
         let mut text = "routes:\n".to_owned();
         for (host, rules) in routes {
             text.push_str(&format!("  - hosts: [h{host}.example.com]\n    rules:\n"));
             for (path, server) in rules {
-                text.push_str(&format!("      - path: /p{path}\n        backends: [http://10.0.0.{server}:80]\n"));
+                let backends = format!("backends: [http://10.0.0.{server}:80]");
+                let timeouts = format!("timeouts: {{idle: {}s}}", server + 1);
+                text.push_str(&format!("      - path: /p{path}\n        {backends}\n        {timeouts}\n"));
             }
         }
         if routes.is_empty() {

@@ -13,8 +13,8 @@ use std::time::Duration;
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
-use crate::config::{Gateway, Offer};
 use crate::config::file::{self, LoadError, Loaded};
+use crate::config::{Gateway, Offer};
 use crate::server::admin::Admin;
 
 /// Under the two seconds within which a change is promised to be live.

@@ -127,12 +127,20 @@ fn h041_h053_limits_are_the_listeners() {
     let long = format!("GET /{} HTTP/1.1", "a".repeat(130));
     let many = "GET / HTTP/1.1\r\nA: 1\r\nB: 2".to_owned();
     let big = format!("GET / HTTP/1.1\r\nA: {}", "a".repeat(1000));
+    // Who has just left counts until that was noticed.
+    let settled = || {
+        eventually("those before have left", || {
+            (gateway.metric("sluice_client_connections") == Some(0.0)).then_some(())
+        });
+    };
     for (head, refused) in [(long, 414), (many, 431), (big, 431)] {
         assert_eq!((status(large, &head), status(small, &head)), (200, refused), "{head}");
+        settled();
     }
     let body = "POST / HTTP/1.1\r\nContent-Length: 11\r\nHost: a\r\n\r\nhello world";
     assert_eq!(crate::lang::client::exchange(large, body.as_bytes()).status, 200);
     assert_eq!(crate::lang::client::exchange(small, body.as_bytes()).reason(), "body_too_large");
+    settled();
     let mut clients: Vec<Client> = (0..2).map(|_| Client::connect(small).expect("connected")).collect();
     for turn in 0..2 {
         for client in &mut clients {

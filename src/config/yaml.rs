@@ -97,12 +97,12 @@ pub fn parse<'t>(text: &'t str, findings: &mut Findings) -> Option<Document<'t>>
     Some(Document { value, root })
 }
 
-/// Markers of documents, directives, tabs and lone carriage returns: readers differ in what they make of them in odd
-/// places. The marker that many files begin with is none of them.
+/// Markers of documents, directives, block scalars, tabs and lone carriage returns: readers differ in what they make of
+/// them in odd places. The marker that many files begin with is none of them.
 fn is_unusual(text: &str) -> bool {
     let text = text.strip_prefix("---\n").unwrap_or(text);
     let has_lone_return = || text.split('\r').skip(1).any(|tail| !tail.starts_with('\n'));
-    text.contains(['\t', '\u{feff}', '\u{85}', '\u{2028}', '\u{2029}'])
+    text.contains(['|', '>', '\t', '\u{feff}', '\u{85}', '\u{2028}', '\u{2029}'])
         || text.starts_with('%')
         || text.contains("\n%")
         || text.contains("---")

@@ -38,6 +38,23 @@ pub fn report(error: &ScanError, text: &str, findings: &mut Findings) {
     findings.add(at, "", slug, message);
 }
 
+/// Reports what the second reader refuses although the first did not.
+pub fn report_serde(error: &serde_yaml::Error, text: &str, findings: &mut Findings) {
+    let at = error
+        .location()
+        .map_or(Place::START, |location| Place { line: location.line().max(1), column: location.column().max(1) });
+    let line = text.lines().nth(at.line - 1).unwrap_or_default();
+    let indent = line.len() - line.trim_start().len();
+    let message = if line.get(..indent).is_some_and(|indent| indent.contains('\t')) {
+        TABS.to_owned()
+    } else {
+        let whole = error.to_string();
+        let reason = whole.split(" at line ").next().unwrap_or_default();
+        format!("not YAML: {reason}")
+    };
+    findings.add(at, "", Slug::Syntax, message);
+}
+
 /// The first tab that indents at or below `at`, where a scanner that reads ahead may have begun.
 fn tab_from(at: Place, text: &str) -> Place {
     let indented = text.lines().enumerate().skip(at.line - 1).find_map(|(index, line)| {

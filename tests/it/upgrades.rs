@@ -124,7 +124,7 @@ fn h041_h053_limits_are_the_listeners() {
         let request = format!("{head}\r\nHost: a\r\nConnection: close\r\n\r\n");
         crate::lang::client::exchange(port, request.as_bytes()).status
     };
-    let long = format!("GET /{} HTTP/1.1", "a".repeat(100));
+    let long = format!("GET /{} HTTP/1.1", "a".repeat(130));
     let many = "GET / HTTP/1.1\r\nA: 1\r\nB: 2".to_owned();
     let big = format!("GET / HTTP/1.1\r\nA: {}", "a".repeat(1000));
     for (head, refused) in [(long, 414), (many, 431), (big, 431)] {

@@ -247,7 +247,10 @@ impl Attempt<'_> {
     fn wait_before(&self, failure: Failure) -> Option<Duration> {
         let retried = self.exchange.record.retries;
         let method = &self.exchange.parts.method;
-        retry::wait_before(&self.traffic.retries, method, failure, retried, self.proxy.ids.number())
+        let random = self.proxy.ids.number();
+        let wait = retry::wait_before(&self.traffic.retries, method, failure, retried, random)?;
+        // Who cannot be tried again in time gets the answer there is, now, and not a late one of ours.
+        self.clock.left().is_none_or(|left| wait < left).then_some(wait)
     }
 
     /// Whether the upstream's budget has a try left.

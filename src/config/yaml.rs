@@ -1,12 +1,10 @@
 //! YAML with places: where each key and value of a document stands.
 //!
 //! The events of `granit_parser` give a tree of places, and with it everything that serde cannot tell: keys
-//! given twice, aliases, anchors, tags, a second document. The values are made from the tree, the same way
-//! whether something is wrong or not; what may be a number is shown to `serde_yaml`, word by word, so that the
-//! two agree on what a word is. A property test holds the values against those of `serde_yaml`. Reading every
-//! text with both would cost half a second for a hundred thousand routes, so only a text with something
-//! in it on which readers are known to differ is read by the second one too ([`is_unusual`]), and then its values
-//! count.
+//! given twice, aliases, anchors, tags, a second document. The values of a right text are those that `serde_yaml` reads
+//! from it. For a hundred thousand routes reading twice would cost half a second; so of a large text
+//! ([`LARGE_BYTES`]) the values are made from the tree, word by word as `serde_yaml` reads words, unless there is something in it on
+//! which readers are known to differ ([`is_unusual`]). A property test holds the two against each other.
 //!
 //! The subset: one document, one mapping, keys that are strings and given once. No aliases, anchors,
 //! merge keys and tags: `*.example.com` without quotes is an alias, and a file that means something
@@ -74,6 +72,9 @@ pub struct Entry<'t> {
     pub node: Node<'t>,
 }
 
+/// 1 MiB: below it reading a text twice costs some milliseconds and the values are always `serde_yaml`'s.
+const LARGE_BYTES: usize = 1 << 20;
+
 /// Reads a text. None if it cannot be read to its end; then at least one finding says why.
 pub fn parse<'t>(text: &'t str, findings: &mut Findings) -> Option<Document<'t>> {
     if text.len() > MAX_BYTES {
@@ -89,7 +90,7 @@ pub fn parse<'t>(text: &'t str, findings: &mut Findings) -> Option<Document<'t>>
         return None;
     }
     let is_good = findings.as_slice().len() == before;
-    let value = if is_good && is_unusual(text) {
+    let value = if is_good && (text.len() < LARGE_BYTES || is_unusual(text)) {
         serde_yaml::from_str(text).map_err(|error| syntax::report_serde(&error, text, findings)).ok()?
     } else {
         root.to_value()
@@ -99,7 +100,7 @@ pub fn parse<'t>(text: &'t str, findings: &mut Findings) -> Option<Document<'t>>
 
 /// Markers of documents, directives, block scalars, tabs and lone carriage returns: readers differ in what they make of
 /// them in odd places. The marker that many files begin with is none of them.
-fn is_unusual(text: &str) -> bool {
+pub(super) fn is_unusual(text: &str) -> bool {
     let text = text.strip_prefix("---\n").unwrap_or(text);
     let has_lone_return = || text.split('\r').skip(1).any(|tail| !tail.starts_with('\n'));
     text.contains(['|', '>', '\t', '\u{feff}', '\u{85}', '\u{2028}', '\u{2029}'])
@@ -176,7 +177,7 @@ impl<'t> Node<'t> {
     }
 
     /// The values as they would be without what was found wrong: the first of a key given twice counts.
-    fn to_value(&self) -> Value {
+    pub(super) fn to_value(&self) -> Value {
         match &self.content {
             Content::Plain(text) => resolve(text),
             Content::Quoted(text) => Value::String(text.to_string()),

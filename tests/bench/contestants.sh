@@ -1,7 +1,7 @@
 # shellcheck shell=bash disable=SC2154,SC2013,SC2034
 # The proxies of the benchmarks, all with one duty: HTTP/1.1 on loopback to two endpoints, connections to them kept
 # alive and shared, each in turn; X-Forwarded-For, -Proto, -Host and X-Request-Id written; no access log; one worker.
-# Sourced by `run` and `instructions`, which set $work (a scratch folder), $proxies and the two cores.
+# Sourced by `run`, `instructions`, `idle` and `routes`, which set $work (a scratch folder), $proxies and the two cores.
 #
 # nginx, HAProxy and the load generators are those of the PATH, else Debian's packages, unpacked with what they need
 # into a cache folder: nothing is installed, no service starts, no root is needed.

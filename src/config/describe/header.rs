@@ -6,7 +6,9 @@ use http::{HeaderName, HeaderValue};
 
 use super::at::At;
 use super::reader::Reader;
-use crate::config::message::{HeaderEdit, HeaderEdits, Piece, Template, Variable};
+use crate::config::message::{
+    HeaderEdit, HeaderEdits, Piece, Template, Variable, is_protected_header, is_protected_response_header,
+};
 use crate::config::nearest::nearest;
 use crate::config::problem::Slug;
 use crate::config::spec::HeaderEditsSpec;
@@ -101,6 +103,11 @@ fn protection(name: &HeaderName, side: Side) -> Option<&'static str> {
         ("upgrade", _) => Some("is let through by upgrades"),
         ("x-forwarded-for" | "x-forwarded-proto" | "x-forwarded-host" | "x-request-id", Side::Request) => {
             Some("is always written by Sluice")
+        }
+        // What the steps would not do either: in any spelling that servers fold together.
+        (_, Side::Request) if is_protected_header(name) => Some("belongs to one connection, or is Sluice's own word"),
+        (_, Side::Response | Side::Answer) if is_protected_response_header(name) => {
+            Some("belongs to one connection only")
         }
         _ => None,
     }

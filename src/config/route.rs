@@ -232,7 +232,8 @@ impl PartialOrd for HeaderEquals {
     }
 }
 
-/// A query parameter or cookie with the value it must have. Both are compared byte for byte, decoded.
+/// A query parameter or cookie with the value it must have, byte for byte. Parameters are decoded first; cookies have no
+/// coding of their own (RFC 6265) and are compared as they are.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct NameEquals {

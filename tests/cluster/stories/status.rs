@@ -102,8 +102,10 @@ fn a_broken_route_harms_nobody_else() {
     refused(&format!("{{hosts: [Bad.example.com], path: /, {backends}}}"), "must be a host name in lower case");
     refused(&format!("{{hosts: [a.example.com], path: api, {backends}}}"), "must begin with /");
     refused(&format!("{{hosts: [a.example.com], methods: [get], {backends}}}"), "in capitals");
-    refused("{hosts: [a.example.com]}", "set exactly one of backends, rules");
-    let later = ["security: {allow: [10.0.0.0/8]}", "use: [limits]", "pathRegex: /a", "rateLimits: [{name: a}]"];
+    refused("{hosts: [a.example.com]}", "set exactly one of backends, redirect, respond, rules");
+    refused(&format!("{{hosts: [a.example.com], pathRegex: '/a[', {backends}}}"), "not a regular expression");
+    refused(&format!("{{hosts: [a.example.com], rateLimits: [{{name: a, rate: '5'}}], {backends}}}"), "must be a rate such as 100/s");
+    let later = ["cors: {}", "security: {basic: {}}", "use: [limits]", "priority: 1", "mirrors: [{}]"];
     for field in later {
         refused(&format!("{{hosts: [a.example.com], {field}, {backends}}}"), "is not supported yet");
     }

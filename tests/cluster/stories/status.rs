@@ -104,7 +104,10 @@ fn a_broken_route_harms_nobody_else() {
     refused(&format!("{{hosts: [a.example.com], methods: [get], {backends}}}"), "in capitals");
     refused("{hosts: [a.example.com]}", "set exactly one of backends, redirect, respond, rules");
     refused(&format!("{{hosts: [a.example.com], pathRegex: '/a[', {backends}}}"), "not a regular expression");
-    refused(&format!("{{hosts: [a.example.com], rateLimits: [{{name: a, rate: '5'}}], {backends}}}"), "must be a rate such as 100/s");
+    refused(
+        &format!("{{hosts: [a.example.com], rateLimits: [{{name: a, rate: '5'}}], {backends}}}"),
+        "must be a rate such as 100/s",
+    );
     let later = ["cors: {}", "security: {basic: {}}", "use: [limits]", "priority: 1", "mirrors: [{}]"];
     for field in later {
         refused(&format!("{{hosts: [a.example.com], {field}, {backends}}}"), "is not supported yet");

@@ -37,7 +37,8 @@ pub fn normalise(text: &str) -> Result<Host<'_>, HostError> {
     if name.is_empty() || name.len() > MAX_NAME_BYTES || !name.bytes().all(is_allowed) || name.contains("..") {
         return Err(HostError);
     }
-    if name.starts_with('.') || looks_like_bad_ipv4(name) {
+    // One final dot is the root; a second one would make two forms of one name.
+    if name.starts_with('.') || name.ends_with('.') || looks_like_bad_ipv4(name) {
         return Err(HostError);
     }
     let name = if name.bytes().any(|b| b.is_ascii_uppercase()) {
@@ -115,6 +116,8 @@ mod tests {
             "a:99999",
             "a:-1",
             "a..b",
+            "a..",
+            "a..:80",
             ".a",
             "1.2.3",
             "1.2.3.4.5",

@@ -14,7 +14,7 @@ fuzz_target!(|text: &str| {
         }
         Err(problems) => {
             assert!(!problems.is_empty(), "refused without a word");
-            let lines = text.split('\n').count() + 1;
+            let lines = text.split(['\n', '\r']).count() + 1;
             for problem in problems {
                 assert!((1..=lines).contains(&problem.line) && problem.column >= 1, "{problem}");
                 assert!(!problem.to_string().contains('\n'), "{problem}");

@@ -7,6 +7,7 @@
 //! each twenty requests to `/moody` it fails the third to the sixth.
 
 use std::convert::Infallible;
+use std::io::Write;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -57,7 +58,8 @@ pub fn run(args: &Args) -> Result<ExitCode, CliError> {
     super::start_logging(LogFormat::Text, "error");
     let file = write_example(args)?;
     start_servers(args.servers)?;
-    println!("{}", what_to_try(&file, args));
+    // Whoever reads only the beginning of it (`| head`) wants the demo all the same.
+    let _ = std::io::stdout().write_all(what_to_try(&file, args).as_bytes());
     serve_file(RunArgs {
         config: Some(file),
         admin: args.admin,

@@ -51,21 +51,13 @@ pub fn hosts(_: &mut SchemaGenerator) -> Schema {
 }
 
 /// Methods, each once.
-pub fn methods(_: &mut SchemaGenerator) -> Schema {
+pub fn methods(generator: &mut SchemaGenerator) -> Schema {
     json_schema!({
         "type": "array",
         "minItems": 1,
         "maxItems": 16,
         "x-kubernetes-list-type": "set",
-        "items": {
-            "type": "string",
-            "minLength": 1,
-            "maxLength": 32,
-            "x-kubernetes-validations": [{
-                "rule": "self.matches('^[-!#$%&*+.^_|~0-9A-Z]+$')",
-                "message": "must be a method such as GET or POST, in capitals",
-            }],
-        },
+        "items": method(generator),
     })
 }
 

@@ -126,15 +126,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::lb::hash::of_text;
-    use crate::lb::tests::cases;
-
-    fn named(weights: &[u32]) -> Vec<(u64, u32)> {
-        (0..)
-            .zip(weights)
-            .map(|(number, weight): (u32, _)| (of_text(&format!("10.0.0.{number}:80")), *weight))
-            .collect()
-    }
+    use crate::lb::tests::{cases, named};
 
     fn counts(members: &[(u64, u32)]) -> Vec<usize> {
         let mut counts = vec![0; members.len()];

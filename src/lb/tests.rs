@@ -11,6 +11,14 @@ pub(crate) fn cases() -> ProptestConfig {
     ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(256) }
 }
 
+/// Members by the hash of a made-up address, with these weights.
+pub(crate) fn named(weights: &[u32]) -> Vec<(u64, u32)> {
+    (0..)
+        .zip(weights)
+        .map(|(number, weight): (u32, _)| (hash::of_text(&format!("10.0.0.{number}:80")), *weight))
+        .collect()
+}
+
 /// Candidates that do not change.
 pub(crate) struct Fixed {
     weights: Vec<u32>,

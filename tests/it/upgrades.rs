@@ -81,7 +81,7 @@ fn h023_h024_h025_what_is_no_upgrade_is_no_tunnel() {
     let backend = echo();
     let gateway = gateway(&format!("routes: [{{path: /, backends: ['{}']}}]", backend.url()));
     let with_body = gateway.send(&format!("{}hello", ask("/ws", "Content-Length: 5\r\n")));
-    assert_eq!((with_body.status, with_body.reason().as_str()), (400, "bad_framing"));
+    assert_eq!((with_body.status, with_body.reason().as_str()), (400, "bad_upgrade"));
     assert!(backend.seen().is_empty());
     let mut client = Client::connect(gateway.port).expect("connected");
     // The server says no, and what follows is the next request.

@@ -6,49 +6,64 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use http::header::{CONNECTION, CONTENT_TYPE, UPGRADE};
-use http::{HeaderMap, HeaderValue, Response, StatusCode};
+use http::header::{CONNECTION, UPGRADE};
+use http::{HeaderValue, StatusCode};
 use http_body::{Body, Frame, SizeHint};
 
 use crate::snapshot::ToUpstream;
-use crate::upstream::http1::{Replay, ResponseHead, Transfer, TransferError};
+use crate::upstream::http1::fields::Kind as Header;
+use crate::upstream::http1::{Fields, Replay, ResponseHead, Transfer, TransferError};
 
 use super::Proxy;
 use super::clock::Clock;
 use super::exchange::Exchange;
 use super::hop;
+use super::reply::{Reply, ReplyHeaders};
 use super::tunnel::Upgraded;
 
 /// A server's answer whose head has arrived.
 #[derive(Debug)]
 pub struct Answer<B> {
     pub(super) head: ResponseHead,
-    pub(super) transfer: Box<Transfer<Replay<B>>>,
+    pub(super) transfer: Box<Transfer<Box<Replay<B>>>>,
     pub(super) clock: Clock,
     pub(super) to: Arc<ToUpstream>,
 }
 
 impl<B> Answer<B> {
-    /// The response for the client; the exchange settles with its last byte.
-    pub fn into_response(mut self, proxy: &Rc<Proxy>, mut exchange: Box<Exchange>) -> Response<ProxyBody<B>> {
-        exchange.record.status = self.head.status;
+    /// The answer for the client; the exchange settles with its last byte.
+    pub fn into_reply(mut self, proxy: &Rc<Proxy>, mut exchange: Box<Exchange>) -> Reply<B> {
+        let status = self.head.status;
+        exchange.record.status = status;
         exchange.record.reason = "";
-        let (status, mut headers) = (self.head.status, std::mem::take(&mut self.head.headers));
-        let protocol = (status == StatusCode::SWITCHING_PROTOCOLS).then(|| headers.get(UPGRADE).cloned()).flatten();
-        hop::strip_response(&mut headers);
-        exchange.finish_headers(&mut headers, Some(&self.to.answer_edits));
-        let body = match protocol {
-            Some(protocol) => {
-                headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
-                headers.insert(UPGRADE, protocol);
-                self.into_tunnel(exchange)
-            }
-            None => self.into_stream(proxy, exchange, &headers),
+        let mut fields = std::mem::take(&mut self.head.fields);
+        if status == StatusCode::SWITCHING_PROTOCOLS {
+            return self.into_switch(fields, exchange);
+        }
+        fields.strip(&hop::PROTECTED);
+        let is_event_stream = is_event_stream(&fields);
+        let edits = &self.to.answer_edits;
+        let headers = if exchange.changes_answer(Some(edits)) {
+            let mut headers = Box::new(fields.to_map());
+            exchange.finish_headers(&mut headers, Some(edits));
+            ReplyHeaders::Made(headers)
+        } else {
+            ReplyHeaders::Received(fields)
         };
-        let mut response = Response::new(body);
-        *response.status_mut() = status;
-        *response.headers_mut() = headers;
-        response
+        let body = self.into_stream(proxy, exchange, is_event_stream);
+        Reply { status, headers, closes: false, body }
+    }
+
+    /// A change of protocol that both sides have agreed to.
+    fn into_switch(self, mut fields: Fields, mut exchange: Box<Exchange>) -> Reply<B> {
+        let protocol = fields.values(Header::Upgrade).next().and_then(|value| HeaderValue::from_bytes(value).ok());
+        fields.strip(&hop::PROTECTED);
+        let mut headers = Box::new(fields.to_map());
+        exchange.finish_headers(&mut headers, Some(&self.to.answer_edits));
+        headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
+        headers.extend(protocol.map(|protocol| (UPGRADE, protocol)));
+        let status = self.head.status;
+        Reply { status, headers: ReplyHeaders::Made(headers), closes: false, body: self.into_tunnel(exchange) }
     }
 
     /// Both sides have left HTTP.
@@ -61,8 +76,8 @@ impl<B> Answer<B> {
         }
     }
 
-    fn into_stream(mut self, proxy: &Rc<Proxy>, exchange: Box<Exchange>, headers: &HeaderMap) -> ProxyBody<B> {
-        if is_event_stream(headers) {
+    fn into_stream(mut self, proxy: &Rc<Proxy>, exchange: Box<Exchange>, is_event_stream: bool) -> ProxyBody<B> {
+        if is_event_stream {
             self.clock.set_idle(exchange.record.timeouts().stream_idle);
         }
         let mut streaming =
@@ -73,9 +88,9 @@ impl<B> Answer<B> {
 }
 
 /// Server-sent events: quiet for as long as nothing happens.
-fn is_event_stream(headers: &HeaderMap) -> bool {
+fn is_event_stream(fields: &Fields) -> bool {
     const KIND: &[u8] = b"text/event-stream";
-    let kind = headers.get(CONTENT_TYPE).map(HeaderValue::as_bytes);
+    let kind = fields.values(Header::ContentType).next();
     kind.and_then(|kind| kind.get(..KIND.len())).is_some_and(|kind| kind.eq_ignore_ascii_case(KIND))
 }
 
@@ -98,7 +113,7 @@ enum Kind<B> {
 #[derive(Debug)]
 struct Streaming<B> {
     /// None once the connection was given back.
-    transfer: Option<Box<Transfer<Replay<B>>>>,
+    transfer: Option<Box<Transfer<Box<Replay<B>>>>>,
     clock: Clock,
     proxy: Rc<Proxy>,
     exchange: Box<Exchange>,

@@ -24,6 +24,7 @@ use crate::upstream::Permit;
 
 use super::refusal::{Refusal, Refused};
 use super::request_body::Fault;
+use super::seen::Seen;
 use super::{Client, Proxy};
 
 /// A request that is being answered.
@@ -31,7 +32,7 @@ use super::{Client, Proxy};
 pub struct Exchange {
     proxy: Rc<Proxy>,
     /// The request's head.
-    pub parts: Parts,
+    pub parts: Box<Parts>,
     /// What became known since.
     pub record: Record,
 }
@@ -41,6 +42,8 @@ pub struct Exchange {
 pub struct Record {
     /// Who asks.
     pub client: Rc<Client>,
+    /// Which headers it has that mean something to us.
+    pub seen: Seen,
     /// Sent on as `X-Request-Id`.
     pub request_id: RequestId,
     /// The trace it belongs to.
@@ -76,11 +79,14 @@ const CLIENT_CLOSED: u16 = 499;
 
 impl Exchange {
     /// Begins. Until a status is set, the client counts as gone.
-    pub fn new(proxy: &Rc<Proxy>, parts: Parts, client: Rc<Client>, started: Instant) -> Self {
-        let request_id = proxy.request_id(&parts.headers);
-        let trace = Trace::of(&parts.headers).unwrap_or_else(|| proxy.ids.trace(&request_id));
+    pub fn new(proxy: &Rc<Proxy>, parts: Box<Parts>, client: Rc<Client>, started: Instant) -> Self {
+        let seen = Seen::of(&parts.headers);
+        let request_id = proxy.request_id(&parts.headers, seen);
+        let given = if seen.trace { Trace::of(&parts.headers) } else { None };
+        let trace = given.unwrap_or_else(|| proxy.ids.trace(&request_id));
         let record = Record {
             client,
+            seen,
             request_id,
             trace,
             started,
@@ -99,13 +105,21 @@ impl Exchange {
         Self { proxy: Rc::clone(proxy), parts, record }
     }
 
+    /// Whether [`finish_headers`](Self::finish_headers) would change anything.
+    pub fn changes_answer(&self, of_way: Option<&Edits>) -> bool {
+        !self.record.answer_headers.is_empty() || self.answer_edits(of_way).is_some_and(|edits| !edits.is_empty())
+    }
+
+    fn answer_edits<'s>(&'s self, of_way: Option<&'s Edits>) -> Option<&'s Edits> {
+        of_way.or_else(|| self.record.plan.as_ref().map(|plan| &plan.answer_edits))
+    }
+
     /// The last changes to an answer's headers: what limits tell, then the edits of the server's way, or of the rule.
     pub fn finish_headers(&mut self, headers: &mut HeaderMap, of_way: Option<&Edits>) {
         for (name, value) in std::mem::take(&mut self.record.answer_headers) {
             headers.insert(name, value);
         }
-        let plan = self.record.plan.as_ref();
-        let Some(edits) = of_way.or_else(|| plan.map(|plan| &plan.answer_edits)) else { return };
+        let Some(edits) = self.answer_edits(of_way) else { return };
         if edits.is_empty() {
             return;
         }

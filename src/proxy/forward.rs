@@ -29,6 +29,7 @@ use super::exchange::Exchange;
 use super::outgoing::Outgoing;
 use super::refusal::{Refusal, Refused};
 use super::retry::{self, Failure};
+use super::seen::Seen;
 use way::NoConnection;
 
 /// A request that a server is to answer.
@@ -65,7 +66,8 @@ where
     routed.to.upstream.budget.request(proxy.deadlines.now());
     let held =
         if retry::may_need_body(&traffic.retries, &exchange.parts.method) { traffic.retries.body_bytes } else { 0 };
-    let mut body = Some(Replay::new(body, usize::try_from(held).unwrap_or(usize::MAX)));
+    let has_body = routed.framing != UploadFraming::None;
+    let mut body = has_body.then(|| Box::new(Replay::new(body, usize::try_from(held).unwrap_or(usize::MAX))));
     let mut attempt =
         Attempt { proxy, exchange, routed: &routed, traffic, clock, tried: Vec::new(), may_use_idle: true };
     loop {
@@ -93,9 +95,9 @@ struct Attempt<'a> {
 
 /// How a try ended, if not with a refusal.
 enum Tried<B> {
-    Answered(ResponseHead, Box<Transfer<Replay<B>>>),
+    Answered(ResponseHead, Box<Transfer<Box<Replay<B>>>>),
     /// To be tried again, with the body from its start.
-    Again(Option<Replay<B>>),
+    Again(Option<Box<Replay<B>>>),
 }
 
 /// Why there is no head.
@@ -105,7 +107,7 @@ enum NoHead {
 }
 
 impl Attempt<'_> {
-    async fn run<B>(&mut self, body: Option<Replay<B>>) -> Result<Tried<B>, Refused>
+    async fn run<B>(&mut self, body: Option<Box<Replay<B>>>) -> Result<Tried<B>, Refused>
     where
         B: Body<Data = Bytes> + Unpin,
     {
@@ -122,7 +124,7 @@ impl Attempt<'_> {
                 return self.again(Failure::Connect, Refusal::ConnectFailed, body).await;
             }
         };
-        let mut transfer = Box::new(self.send(connection, &endpoint, body));
+        let mut transfer = self.send(connection, &endpoint, body);
         match self.head(&mut transfer).await {
             Ok(head) => self.answered(head, transfer, &endpoint, began).await,
             Err(NoHead::TimeUp(which)) => self.time_is_up(which, transfer, endpoint).await,
@@ -130,16 +132,22 @@ impl Attempt<'_> {
         }
     }
 
-    fn send<B>(&self, connection: Connection, endpoint: &LiveEndpoint, body: Option<Replay<B>>) -> Transfer<Replay<B>> {
+    fn send<B>(
+        &self,
+        connection: Box<Connection>,
+        endpoint: &LiveEndpoint,
+        body: Option<Box<Replay<B>>>,
+    ) -> Box<Transfer<Box<Replay<B>>>> {
         let parts = &self.exchange.parts;
-        let credentials = parts.headers.get(header::AUTHORIZATION);
+        let has_credentials = self.exchange.record.seen.authorization;
+        let credentials = has_credentials.then(|| parts.headers.get(header::AUTHORIZATION)).flatten();
         let is_bound = credentials.is_some_and(|value| is_bound_to_connection(value.as_bytes()));
         let connection = if is_bound { connection.for_one_client() } else { connection };
         let head = self.routed.head.to_endpoint(endpoint);
         connection.send(parts.method.clone(), head, self.routed.framing, body, self.routed.upgrade.clone())
     }
 
-    async fn head<B>(&mut self, transfer: &mut Transfer<Replay<B>>) -> Result<ResponseHead, NoHead>
+    async fn head<B>(&mut self, transfer: &mut Transfer<Box<Replay<B>>>) -> Result<ResponseHead, NoHead>
     where
         B: Body<Data = Bytes> + Unpin,
     {
@@ -153,7 +161,7 @@ impl Attempt<'_> {
     async fn answered<B>(
         &mut self,
         head: ResponseHead,
-        mut transfer: Box<Transfer<Replay<B>>>,
+        mut transfer: Box<Transfer<Box<Replay<B>>>>,
         endpoint: &Arc<LiveEndpoint>,
         began: Instant,
     ) -> Result<Tried<B>, Refused> {
@@ -167,7 +175,7 @@ impl Attempt<'_> {
             && self.take_retry()
         {
             self.tried.push(Arc::clone(endpoint));
-            let body = transfer.into_body().and_then(Replay::rewind);
+            let body = rewound(transfer.into_body());
             return self.wait_and_go(wait, body).await;
         }
         if let Some(body) = transfer.body_mut() {
@@ -180,7 +188,7 @@ impl Attempt<'_> {
     async fn time_is_up<B>(
         &mut self,
         which: TimeUp,
-        transfer: Box<Transfer<Replay<B>>>,
+        transfer: Box<Transfer<Box<Replay<B>>>>,
         endpoint: Arc<LiveEndpoint>,
     ) -> Result<Tried<B>, Refused> {
         if transfer.awaits_client() {
@@ -201,7 +209,7 @@ impl Attempt<'_> {
     async fn failed<B>(
         &mut self,
         error: &TransferError,
-        transfer: Box<Transfer<Replay<B>>>,
+        transfer: Box<Transfer<Box<Replay<B>>>>,
         endpoint: Arc<LiveEndpoint>,
     ) -> Result<Tried<B>, Refused> {
         let (failure, refusal) = match error {
@@ -230,14 +238,14 @@ impl Attempt<'_> {
         &mut self,
         failure: Failure,
         refusal: Refusal,
-        body: Option<Replay<B>>,
+        body: Option<Box<Replay<B>>>,
     ) -> Result<Tried<B>, Refused> {
         if self.clock.is_over() {
             return Err(Refusal::RequestTimeout.into());
         }
         let wait = self.wait_before(failure).ok_or(refusal)?;
         let had_body = body.is_some();
-        let body = body.and_then(Replay::rewind);
+        let body = rewound(body);
         if (had_body && body.is_none()) || !self.take_retry() {
             return Err(refusal.into());
         }
@@ -264,7 +272,7 @@ impl Attempt<'_> {
         is_left
     }
 
-    async fn wait_and_go<B>(&mut self, wait: Duration, body: Option<Replay<B>>) -> Result<Tried<B>, Refused> {
+    async fn wait_and_go<B>(&mut self, wait: Duration, body: Option<Box<Replay<B>>>) -> Result<Tried<B>, Refused> {
         // While it waits, the place at the last endpoint is somebody else's.
         self.exchange.record.permit = None;
         let wait = self.clock.left().map_or(wait, |left| left.min(wait));
@@ -281,14 +289,15 @@ impl Attempt<'_> {
     }
 }
 
+/// The body from its start.
+fn rewound<B>(body: Option<Box<Replay<B>>>) -> Option<Box<Replay<B>>> {
+    body.and_then(|body| body.rewind()).map(Box::new)
+}
+
 /// The framing the client used: a body of unknown length stays one, an announced empty body stays announced.
-pub fn framing_of<B: Body>(body: &B, headers: &http::HeaderMap) -> UploadFraming {
+pub fn framing_of<B: Body>(body: &B, seen: Seen) -> UploadFraming {
     if body.is_end_stream() {
-        return if headers.contains_key(header::CONTENT_LENGTH) {
-            UploadFraming::Length(0)
-        } else {
-            UploadFraming::None
-        };
+        return if seen.content_length { UploadFraming::Length(0) } else { UploadFraming::None };
     }
     match body.size_hint().exact() {
         Some(length) => UploadFraming::Length(length),

@@ -7,7 +7,7 @@
 use std::borrow::Cow;
 use std::net::IpAddr;
 
-use http::{HeaderMap, Method, Version, header, request::Parts};
+use http::{HeaderMap, HeaderValue, Method, Version, header, request::Parts};
 
 use crate::config::listener::PathReading;
 use crate::router::{Head, host, path};
@@ -52,9 +52,10 @@ impl<'a> Checked<'a> {
 /// The refusal.
 pub fn check(parts: &Parts, reading: PathReading) -> Result<Checked<'_>, Refusal> {
     check_method(&parts.method)?;
-    check_framing(&parts.headers)?;
-    check_expectation(&parts.headers)?;
-    let host = read_host(parts)?;
+    let single = Single::of(&parts.headers)?;
+    single.check_framing()?;
+    single.check_expectation()?;
+    let host = read_host(parts, single.host)?;
     let written = parts.uri.path();
     let query = parts.uri.query();
     if written.len() + query.map_or(0, str::len) > MAX_TARGET_BYTES {
@@ -83,42 +84,58 @@ fn check_method(method: &Method) -> Result<(), Refusal> {
     }
 }
 
-/// One way to tell the length, and one value for it.
-fn check_framing(headers: &HeaderMap) -> Result<(), Refusal> {
-    let mut lengths = headers.get_all(header::CONTENT_LENGTH).iter();
-    let length = lengths.next();
-    let mut codings = headers.get_all(header::TRANSFER_ENCODING).iter();
-    let coding = codings.next();
-    if lengths.next().is_some() || codings.next().is_some() || (length.is_some() && coding.is_some()) {
-        return Err(Refusal::BadFraming);
-    }
-    if length.is_some_and(|value| value.is_empty() || !value.as_bytes().iter().all(u8::is_ascii_digit)) {
-        return Err(Refusal::BadFraming);
-    }
-    if coding.is_some_and(|value| !value.as_bytes().eq_ignore_ascii_case(b"chunked")) {
-        return Err(Refusal::BadFraming);
-    }
-    Ok(())
+/// What of a head may be there once at most.
+#[derive(Default)]
+struct Single<'a> {
+    length: Option<&'a HeaderValue>,
+    coding: Option<&'a HeaderValue>,
+    expectation: Option<&'a HeaderValue>,
+    host: Option<&'a HeaderValue>,
 }
 
-fn check_expectation(headers: &HeaderMap) -> Result<(), Refusal> {
-    let mut expectations = headers.get_all(header::EXPECT).iter();
-    match expectations.next() {
-        None => Ok(()),
-        Some(value) if value.as_bytes().eq_ignore_ascii_case(b"100-continue") && expectations.next().is_none() => {
-            Ok(())
+impl<'a> Single<'a> {
+    /// One look over all headers costs less than asking for each of the four.
+    fn of(headers: &'a HeaderMap) -> Result<Self, Refusal> {
+        let mut found = Self::default();
+        for (name, value) in headers {
+            let (place, refusal) = match *name {
+                header::HOST => (&mut found.host, Refusal::BadHost),
+                header::CONTENT_LENGTH => (&mut found.length, Refusal::BadFraming),
+                header::TRANSFER_ENCODING => (&mut found.coding, Refusal::BadFraming),
+                header::EXPECT => (&mut found.expectation, Refusal::BadExpectation),
+                _ => continue,
+            };
+            if place.replace(value).is_some() {
+                return Err(refusal);
+            }
         }
-        Some(_) => Err(Refusal::BadExpectation),
+        Ok(found)
+    }
+
+    /// One way to tell the length, and one value for it.
+    fn check_framing(&self) -> Result<(), Refusal> {
+        if self.length.is_some() && self.coding.is_some() {
+            return Err(Refusal::BadFraming);
+        }
+        if self.length.is_some_and(|value| value.is_empty() || !value.as_bytes().iter().all(u8::is_ascii_digit)) {
+            return Err(Refusal::BadFraming);
+        }
+        if self.coding.is_some_and(|value| !value.as_bytes().eq_ignore_ascii_case(b"chunked")) {
+            return Err(Refusal::BadFraming);
+        }
+        Ok(())
+    }
+
+    fn check_expectation(&self) -> Result<(), Refusal> {
+        match self.expectation {
+            Some(value) if !value.as_bytes().eq_ignore_ascii_case(b"100-continue") => Err(Refusal::BadExpectation),
+            _ => Ok(()),
+        }
     }
 }
 
 /// RFC 9112, section 3.2: exactly one Host in HTTP/1.1; the authority of an absolute target wins.
-fn read_host(parts: &Parts) -> Result<host::Host<'_>, Refusal> {
-    let mut hosts = parts.headers.get_all(header::HOST).iter();
-    let written = hosts.next();
-    if hosts.next().is_some() {
-        return Err(Refusal::BadHost);
-    }
+fn read_host<'a>(parts: &'a Parts, written: Option<&'a HeaderValue>) -> Result<host::Host<'a>, Refusal> {
     let of_header = match written {
         Some(value) => Some(value.to_str().map_err(|_| Refusal::BadHost)?),
         None if parts.version <= Version::HTTP_10 => None,

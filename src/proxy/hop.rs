@@ -11,6 +11,8 @@ use crate::middleware::edit::Edits;
 use crate::observe::trace::TRACEPARENT;
 use crate::upstream::http1::encode::HeadWriter;
 
+use super::seen::Seen;
+
 /// `X-Request-Id`
 pub static X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
@@ -30,15 +32,6 @@ const HOP_BY_HOP: [HeaderName; 12] = [
     HeaderName::from_static("http2-settings"),
 ];
 
-/// Never passed back to clients.
-const RESPONSE_HOP_BY_HOP: [HeaderName; 5] = [
-    header::TRANSFER_ENCODING,
-    HeaderName::from_static("keep-alive"),
-    HeaderName::from_static("proxy-connection"),
-    header::TE,
-    header::UPGRADE,
-];
-
 /// What only we say to servers.
 const OURS: [&str; 8] = [
     "x-forwarded-for",
@@ -55,13 +48,19 @@ const OURS: [&str; 8] = [
 const OURS_BY_PREFIX: [&str; 3] = ["x-forwarded-", "x-envoy-", "x-client-cert-"];
 
 /// Servers rely on these: naming one in `Connection` does not remove it.
-const PROTECTED: [HeaderName; 4] =
+pub(super) const PROTECTED: [HeaderName; 4] =
     [header::AUTHORIZATION, header::COOKIE, header::CONTENT_TYPE, header::CONTENT_ENCODING];
 
 /// Writes the client's headers that are sent on. `word` is the header that names clients at this listener, if it is
 /// none of ours: it goes, in every spelling, unless somebody trusted wrote it.
-pub fn write_end_to_end(headers: &HeaderMap, edits: &Edits, word: Option<&TrustedWord<'_>>, writer: &mut HeadWriter) {
-    let listed = connection_tokens(headers);
+pub fn write_end_to_end(
+    headers: &HeaderMap,
+    seen: Seen,
+    edits: &Edits,
+    word: Option<&TrustedWord<'_>>,
+    writer: &mut HeadWriter,
+) {
+    let listed = if seen.connection { connection_tokens(headers) } else { Vec::new() };
     for (name, value) in headers {
         if !HOP_BY_HOP.contains(name)
             && *name != TRACEPARENT
@@ -71,25 +70,6 @@ pub fn write_end_to_end(headers: &HeaderMap, edits: &Edits, word: Option<&Truste
             && !is_edited(name, edits)
         {
             writer.header(name, value);
-        }
-    }
-}
-
-/// Takes out of a server's answer what belongs to its connection. `Trailer` stays: it announces what follows
-/// the body, and the body is passed on with its trailers.
-pub fn strip_response(headers: &mut HeaderMap) {
-    if headers.contains_key(header::CONNECTION) {
-        for token in connection_tokens(headers) {
-            if !PROTECTED.contains(&token) && token != header::CONTENT_LENGTH {
-                headers.remove(token);
-            }
-        }
-        headers.remove(header::CONNECTION);
-    }
-    // Most answers have none of them: looking at all names costs less than removing each.
-    if headers.keys().any(|name| RESPONSE_HOP_BY_HOP.contains(name)) {
-        for name in RESPONSE_HOP_BY_HOP {
-            headers.remove(name);
         }
     }
 }
@@ -165,7 +145,7 @@ mod tests {
             );
         }
         let mut writer = HeadWriter::new(&Method::GET, "/", 256);
-        write_end_to_end(&map, &Edits::default(), None, &mut writer);
+        write_end_to_end(&map, Seen::of(&map), &Edits::default(), None, &mut writer);
         let head = writer.finish(UploadFraming::None);
         String::from_utf8_lossy(&head).replace("GET / HTTP/1.1\r\n", "").replace("\r\n", ";")
     }
@@ -211,17 +191,5 @@ mod tests {
             sent_on(&[("connection", "Upgrade, HTTP2-Settings"), ("upgrade", "h2c"), ("http2-settings", "x")]),
             ";"
         );
-    }
-
-    #[test]
-    fn h094_a_servers_connection_headers_end_here() {
-        let mut headers = HeaderMap::new();
-        for (name, value) in
-            [("connection", "X-Hop, close"), ("x-hop", "1"), ("keep-alive", "timeout=5"), ("server", "s")]
-        {
-            headers.append(HeaderName::from_static(name), HeaderValue::from_static(value));
-        }
-        strip_response(&mut headers);
-        assert_eq!(headers.keys().map(HeaderName::as_str).collect::<Vec<_>>(), ["server"]);
     }
 }

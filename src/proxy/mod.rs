@@ -19,8 +19,10 @@ pub mod head;
 pub mod hop;
 pub mod outgoing;
 pub mod refusal;
+pub mod reply;
 pub mod request_body;
 pub mod retry;
+pub mod seen;
 pub mod steps;
 pub mod tunnel;
 pub mod upgrade;
@@ -32,8 +34,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use bytes::Bytes;
+use http::Response;
 use http::request::Parts;
-use http::{HeaderValue, Request, Response, header};
 
 use crate::config::Listener;
 use crate::middleware::{Identified, Trust};
@@ -49,7 +51,9 @@ use crate::upstream::resolve::Resolver;
 use body::ProxyBody;
 use exchange::Exchange;
 use refusal::{Refusal, Refused};
+use reply::{Reply, ReplyHeaders};
 use request_body::RequestBody;
+use seen::Seen;
 use steps::Next;
 
 /// What all workers share.
@@ -115,38 +119,31 @@ impl Proxy {
     }
 
     /// Answers a request. Never fails: what cannot be answered by a server is refused with a reason.
-    pub async fn serve<B>(
-        self: Rc<Self>,
-        request: Request<B>,
-        client: Rc<Client>,
-    ) -> Response<ProxyBody<RequestBody<B>>>
+    pub async fn serve<B>(self: Rc<Self>, parts: Box<Parts>, body: B, client: Rc<Client>) -> Reply<RequestBody<B>>
     where
         B: http_body::Body<Data = Bytes> + Unpin,
         B::Error: Into<Refusal>,
     {
         let started = Instant::now();
-        let (parts, body) = request.into_parts();
         let mut body = RequestBody::new(body);
         let mut exchange = Box::new(Exchange::new(&self, parts, client, started));
         exchange.record.body_fault = body.fault();
         let next = steps::run(&self, &exchange.parts, &mut exchange.record, &mut body).await;
-        let mut response = match next {
+        let mut reply = match next {
             Err(refused) => refuse(exchange, &refused),
             Ok(Next::Own(response)) => own(exchange, response),
             Ok(Next::Forward(routed)) => match forward::forward(&self, &mut exchange, routed, body).await {
-                Ok(answer) => answer.into_response(&self, exchange),
+                Ok(answer) => answer.into_reply(&self, exchange),
                 Err(refused) => refuse(exchange, &refused),
             },
         };
-        if self.shared.is_draining.load(Ordering::Relaxed) {
-            response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
-        }
-        response
+        reply.closes |= self.shared.is_draining.load(Ordering::Relaxed);
+        reply
     }
 
     /// Answers what is no request, or none that may be passed on: counted and logged like any other. `parts`
     /// is what is known of it.
-    pub fn refuse<B>(self: &Rc<Self>, parts: Parts, client: Rc<Client>, refusal: Refusal) -> Response<ProxyBody<B>> {
+    pub fn refuse<B>(self: &Rc<Self>, parts: Box<Parts>, client: Rc<Client>, refusal: Refusal) -> Reply<B> {
         let mut exchange = Box::new(Exchange::new(self, parts, client, Instant::now()));
         exchange.record.log_form = steps::log_form(&self.snapshots.current());
         refuse(exchange, &refusal.into())
@@ -158,8 +155,8 @@ impl Proxy {
     }
 
     /// The client's, if it is one, else a new one.
-    fn request_id(&self, headers: &http::HeaderMap) -> RequestId {
-        match headers.get(&hop::X_REQUEST_ID) {
+    fn request_id(&self, headers: &http::HeaderMap, seen: Seen) -> RequestId {
+        match seen.request_id.then(|| headers.get(&hop::X_REQUEST_ID)).flatten() {
             Some(value) if crate::observe::trace::is_request_id(value) => RequestId::Given(value.clone()),
             _ => self.ids.request_id(),
         }
@@ -231,20 +228,22 @@ impl Drop for ClientConnection {
 }
 
 /// An answer of ours that says why there is no other.
-fn refuse<B>(mut exchange: Box<Exchange>, refused: &Refused) -> Response<ProxyBody<B>> {
+fn refuse<B>(mut exchange: Box<Exchange>, refused: &Refused) -> Reply<B> {
     exchange.record.refuse(refused);
-    fixed(exchange, refused.response().map(Bytes::from))
+    let closes = refused.why.ends_connection();
+    Reply { closes, ..fixed(exchange, refused.response().map(Bytes::from)) }
 }
 
 /// An answer of the rule's own.
-fn own<B>(mut exchange: Box<Exchange>, response: Response<Bytes>) -> Response<ProxyBody<B>> {
+fn own<B>(mut exchange: Box<Exchange>, response: Response<Bytes>) -> Reply<B> {
     exchange.record.status = response.status();
     exchange.record.reason = "";
     fixed(exchange, response)
 }
 
-fn fixed<B>(mut exchange: Box<Exchange>, response: Response<Bytes>) -> Response<ProxyBody<B>> {
+fn fixed<B>(mut exchange: Box<Exchange>, response: Response<Bytes>) -> Reply<B> {
     let (mut parts, body) = response.into_parts();
     exchange.finish_headers(&mut parts.headers, None);
-    Response::from_parts(parts, ProxyBody::fixed(body, exchange))
+    let headers = ReplyHeaders::Made(Box::new(parts.headers));
+    Reply { status: parts.status, headers, closes: false, body: ProxyBody::fixed(body, exchange) }
 }

@@ -3,8 +3,6 @@
 //! It is written once for all tries, while the client's head is at hand: nothing of it is copied but into that. Only
 //! where the rule wants the server's own name in `Host` is one line left to the try.
 
-use std::borrow::Cow;
-
 use bytes::{BufMut, Bytes, BytesMut};
 use http::HeaderValue;
 
@@ -79,17 +77,16 @@ impl Outgoing {
         let headers = &parts.exchange.headers;
         let mut writer = HeadWriter::new(&parts.exchange.method, parts.target, 1024);
         let line = writer.len();
-        let of_client = host_of(parts.checked);
         match parts.host {
-            None => writer.line("host", of_client.as_bytes()),
+            None => write_host(parts.checked, "host", &mut writer),
             Some(HostRewrite::To(host)) => writer.line("host", host.as_bytes()),
             Some(HostRewrite::Backend) => {}
         }
-        hop::write_end_to_end(headers, parts.edits, record.client.word().as_ref(), &mut writer);
+        hop::write_end_to_end(headers, record.seen, parts.edits, record.client.word().as_ref(), &mut writer);
         writer.line("x-forwarded-for", record.client.forwarded_for().as_bytes());
         writer.line("x-forwarded-proto", b"http");
-        writer.line("x-forwarded-host", of_client.as_bytes());
-        writer.line("x-request-id", record.request_id.text(&mut [0; 32]));
+        write_host(parts.checked, "x-forwarded-host", &mut writer);
+        writer.line("x-request-id", variables.request_id);
         match (&record.trace, record.trace.written()) {
             (_, Some(ours)) => writer.line("traceparent", &ours),
             (Trace::Given(theirs), None) => writer.line("traceparent", theirs.as_bytes()),
@@ -114,9 +111,6 @@ impl Outgoing {
 }
 
 /// The client's host as servers see it: the usual port is not written.
-fn host_of<'a>(checked: &'a Checked<'_>) -> Cow<'a, str> {
-    match checked.port {
-        Some(port) if port != 80 => Cow::Owned(format!("{}:{port}", checked.host)),
-        _ => Cow::Borrowed(checked.host.as_ref()),
-    }
+fn write_host(checked: &Checked<'_>, name: &str, writer: &mut HeadWriter) {
+    writer.host_line(name, &checked.host, checked.port.filter(|port| *port != 80));
 }

@@ -136,7 +136,7 @@ impl Refusal {
 
     /// Whether the connection cannot be used on, as what follows on it is not clear; or, where descriptors are short,
     /// should not be, as its own is needed.
-    fn ends_connection(self) -> bool {
+    pub fn ends_connection(self) -> bool {
         matches!(
             self,
             Self::BadHost
@@ -198,9 +198,6 @@ impl Refused {
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
         if let Some(after) = self.retry_after {
             headers.insert(header::RETRY_AFTER, whole_seconds(after).into());
-        }
-        if self.why.ends_connection() {
-            headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
         response
     }

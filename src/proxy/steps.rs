@@ -78,7 +78,7 @@ where
     }
     request.limit_rate(record)?;
     request.enter_gate(record).await?;
-    let framing = framing_of(body, &parts.headers);
+    let framing = framing_of(body, record.seen);
     if let Some(most) = plan.rule.traffic.request_body {
         match framing {
             UploadFraming::Length(length) if length > most => return Err(Refusal::BodyTooLarge.into()),
@@ -134,8 +134,8 @@ impl Request<'_> {
             return Ok(());
         }
         let client = Rc::clone(&record.client);
-        // To the millisecond and not to a tick: a bucket of a thousand a second fills a hundred times in one.
-        let now = std::time::Instant::now();
+        // Not to a tick: a bucket of a thousand a second fills a hundred times in one.
+        let now = record.started;
         let LimitOutcome { refusal, reported, headers } = self.plan.limits.check(&self.asked(&client), now);
         record.answer_headers = headers;
         reported.iter().for_each(|met| self.count_limited(met));
@@ -199,7 +199,10 @@ impl Request<'_> {
         record.service = Some(Arc::clone(to.upstream.metrics()));
         let traffic = &self.plan.rule.traffic;
         let has_body = framing != UploadFraming::None;
-        let upgrade: Option<HeaderValue> = upgrade::requested(self.parts, has_body, &traffic.upgrades)?.cloned();
+        let upgrade: Option<HeaderValue> = match record.seen.upgrade {
+            true => upgrade::requested(self.parts, has_body, &traffic.upgrades)?.cloned(),
+            false => None,
+        };
         let rewrite = traffic.rewrite.as_ref();
         let path = self.path(record)?;
         let written = Written {

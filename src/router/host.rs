@@ -28,42 +28,68 @@ const MAX_NAME_BYTES: usize = 253;
 /// # Errors
 /// [`HostError`] if it is no host, or has a user in front.
 pub fn normalise(text: &str) -> Result<Host<'_>, HostError> {
-    let (name, port) = split_port(text)?;
-    if name.starts_with('[') {
+    if text.starts_with('[') {
+        let (name, port) = split_port(text)?;
         return Ok(Host { name: normalise_ipv6(name)?, port });
     }
+    let scan = Scan::of(text)?;
+    let (name, port) = (text.get(..scan.end).unwrap_or_default(), text.get(scan.end + 1..).unwrap_or_default());
+    let port = read_port(port)?;
     let name = name.strip_suffix('.').unwrap_or(name);
-    let is_allowed = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_');
-    if name.is_empty() || name.len() > MAX_NAME_BYTES || !name.bytes().all(is_allowed) || name.contains("..") {
+    if name.is_empty() || name.len() > MAX_NAME_BYTES || looks_like_bad_ipv4(name) {
         return Err(HostError);
     }
-    // One final dot is the root; a second one would make two forms of one name.
-    if name.starts_with('.') || name.ends_with('.') || looks_like_bad_ipv4(name) {
-        return Err(HostError);
-    }
-    let name = if name.bytes().any(|b| b.is_ascii_uppercase()) {
-        Cow::Owned(name.to_ascii_lowercase())
-    } else {
-        Cow::Borrowed(name)
-    };
+    let name = if scan.has_capitals { Cow::Owned(name.to_ascii_lowercase()) } else { Cow::Borrowed(name) };
     Ok(Host { name, port })
 }
 
+/// What one look over a name with an optional port shows.
+struct Scan {
+    /// Where the name ends: at the colon, or at the end.
+    end: usize,
+    has_capitals: bool,
+}
+
+impl Scan {
+    fn of(text: &str) -> Result<Self, HostError> {
+        let mut has_capitals = false;
+        // As if one stood before it: a name does not begin with a dot.
+        let mut previous = b'.';
+        for (at, byte) in text.bytes().enumerate() {
+            match byte {
+                b':' => return Ok(Self { end: at, has_capitals }),
+                b'.' if previous == b'.' => return Err(HostError),
+                b'A'..=b'Z' => has_capitals = true,
+                b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' => {}
+                _ => return Err(HostError),
+            }
+            previous = byte;
+        }
+        Ok(Self { end: text.len(), has_capitals })
+    }
+}
+
+/// An IPv6 address in brackets, with what follows.
 fn split_port(text: &str) -> Result<(&str, Option<u16>), HostError> {
-    let colon = match text.rfind(']') {
-        Some(bracket) => text[bracket..].find(':').map(|at| bracket + at),
-        None => text.find(':'),
+    let Some((name, port)) = text.rfind(']').and_then(|end| text.split_at_checked(end + 1)) else {
+        return Err(HostError);
     };
-    let Some(colon) = colon else { return Ok((text, None)) };
-    let (name, port) = (&text[..colon], &text[colon + 1..]);
-    // RFC 3986 allows an empty port: it is the default one.
+    match port.strip_prefix(':') {
+        Some(port) => Ok((name, read_port(port)?)),
+        None if port.is_empty() => Ok((name, None)),
+        None => Err(HostError),
+    }
+}
+
+/// RFC 3986 allows an empty port: it is the default one.
+fn read_port(port: &str) -> Result<Option<u16>, HostError> {
     if port.is_empty() {
-        return Ok((name, None));
+        return Ok(None);
     }
     if port.len() > 5 || !port.bytes().all(|b| b.is_ascii_digit()) {
         return Err(HostError);
     }
-    Ok((name, Some(port.parse().map_err(|_| HostError)?)))
+    port.parse().map(Some).map_err(|_| HostError)
 }
 
 fn normalise_ipv6(name: &str) -> Result<Cow<'_, str>, HostError> {
@@ -74,9 +100,12 @@ fn normalise_ipv6(name: &str) -> Result<Cow<'_, str>, HostError> {
 
 /// A last label of digits only makes it an IPv4 address to many readers; then it has to be one.
 fn looks_like_bad_ipv4(name: &str) -> bool {
-    let last = name.rsplit('.').next().unwrap_or_default();
-    let is_number = !last.is_empty() && last.bytes().all(|b| b.is_ascii_digit());
-    is_number && name.contains('.') && name.parse::<Ipv4Addr>().is_err()
+    if !name.as_bytes().last().is_some_and(u8::is_ascii_digit) {
+        return false;
+    }
+    let Some(dot) = name.bytes().rposition(|byte| byte == b'.') else { return false };
+    let is_number = name.bytes().skip(dot + 1).all(|byte| byte.is_ascii_digit());
+    is_number && name.parse::<Ipv4Addr>().is_err()
 }
 
 #[cfg(test)]

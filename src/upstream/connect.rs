@@ -78,7 +78,7 @@ pub async fn connect(
     address: &Address,
     within: Duration,
     held: Option<Box<dyn Any + Send>>,
-) -> Result<Connection, ConnectError> {
+) -> Result<Box<Connection>, ConnectError> {
     let attempt = async {
         match address {
             Address::Socket(socket) => TcpStream::connect(socket).await.map_err(ConnectError::of),

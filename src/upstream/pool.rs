@@ -43,13 +43,13 @@ struct Shelf {
 
 #[derive(Debug)]
 struct Idle {
-    connection: Connection,
+    connection: Box<Connection>,
     until: Instant,
 }
 
 impl Pool {
     /// A usable idle connection to this endpoint.
-    pub fn take(&self, endpoint: &LiveEndpoint, now: Instant) -> Option<Connection> {
+    pub fn take(&self, endpoint: &LiveEndpoint, now: Instant) -> Option<Box<Connection>> {
         let mut idle = self.idle.borrow_mut();
         let shelf = idle.get_mut(&endpoint.number())?;
         while let Some(mut last) = shelf.connections.pop() {
@@ -64,7 +64,13 @@ impl Pool {
     }
 
     /// Keeps a connection for the next request, unless it is used up, there are enough, or its endpoint is gone.
-    pub fn put(&self, endpoint: &Arc<LiveEndpoint>, mut connection: Connection, settings: &PoolSettings, now: Instant) {
+    pub fn put(
+        &self,
+        endpoint: &Arc<LiveEndpoint>,
+        mut connection: Box<Connection>,
+        settings: &PoolSettings,
+        now: Instant,
+    ) {
         let is_used_up = settings.max_requests > 0 && connection.served() >= settings.max_requests;
         let until = keep_until(&connection, settings, now);
         if endpoint.is_retired() || is_used_up || until <= now {

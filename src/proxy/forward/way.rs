@@ -20,7 +20,7 @@ use super::Attempt;
 /// How an endpoint is reached.
 pub(super) enum Way {
     /// By a connection used before.
-    Idle(Connection),
+    Idle(Box<Connection>),
     /// By a new one, which keeps this place while it is open.
     New(Option<Box<dyn Any + Send>>),
 }
@@ -115,7 +115,11 @@ impl Attempt<'_> {
     }
 
     /// By this way.
-    pub(super) async fn connection(&mut self, endpoint: &LiveEndpoint, way: Way) -> Result<Connection, NoConnection> {
+    pub(super) async fn connection(
+        &mut self,
+        endpoint: &LiveEndpoint,
+        way: Way,
+    ) -> Result<Box<Connection>, NoConnection> {
         let place = match way {
             Way::Idle(idle) => return Ok(idle),
             Way::New(place) => place,

@@ -4,9 +4,11 @@
 //! their headers say (RFC 9112, section 6.3). A length that is known is told; one that is not is chunked for
 //! HTTP/1.1, and told by the end of the connection for HTTP/1.0.
 
-use http::response::Parts;
 use http::{HeaderMap, HeaderName, Method, StatusCode, Version, header, request};
 use http_body::SizeHint;
+
+use crate::proxy::reply::{ReplyHeaders, has_word};
+use crate::upstream::http1::fields::Written;
 
 /// Who asked, as far as it decides how an answer is written.
 #[derive(Clone, Copy, Debug)]
@@ -66,12 +68,8 @@ impl Asked {
 
     /// Whether this trailer of an answer is passed on: the client takes trailers, the head has announced it, and
     /// it is harmless.
-    pub fn takes_trailer(self, head: &HeaderMap, name: &HeaderName) -> bool {
-        let is_announced = || {
-            let mut announced = head.get_all(header::TRAILER).iter();
-            announced.any(|names| has_word(names.as_bytes(), name.as_str()))
-        };
-        self.takes_trailers && !NEVER_TRAILERS.contains(name) && is_announced()
+    pub fn takes_trailer(self, head: &ReplyHeaders, name: &HeaderName) -> bool {
+        self.takes_trailers && !NEVER_TRAILERS.contains(name) && head.announces(name)
     }
 
     /// Writes the head; whether the connection goes on after it, which the server's or the proxy's
@@ -80,43 +78,35 @@ impl Asked {
     pub fn write_head(
         self,
         out: &mut Vec<u8>,
-        head: &Parts,
+        (status, headers): (StatusCode, &ReplyHeaders),
         (framing, body): (Framing, &SizeHint),
         goes_on: bool,
         write_date: impl FnOnce(&mut Vec<u8>),
     ) -> bool {
-        write_status(out, head.status);
-        let is_upgrade = head.status == StatusCode::SWITCHING_PROTOCOLS;
+        write_status(out, status);
+        let is_upgrade = status == StatusCode::SWITCHING_PROTOCOLS;
         let mut goes_on = goes_on;
-        let mut has_date = false;
-        let mut length_as_told = None;
-        for (name, value) in &head.headers {
-            if *name == header::CONTENT_LENGTH {
-                length_as_told = Some(value);
-                continue;
+        let length = if let Framing::Length(length) = framing { Some(length) } else { None };
+        let Written { length_as_told, has_length, has_date } = match headers {
+            ReplyHeaders::Received(fields) => fields.write(out, length),
+            ReplyHeaders::Made(map) => {
+                goes_on &= is_upgrade || !says_close(map);
+                write_map(out, map, is_upgrade)
             }
-            if *name == header::TRANSFER_ENCODING {
-                continue;
-            }
-            if *name == header::CONNECTION && !is_upgrade {
-                goes_on &= !has_word(value.as_bytes(), "close");
-                continue;
-            }
-            has_date |= *name == header::DATE;
-            write_line(out, name.as_str(), value.as_bytes());
-        }
+        };
         if !has_date {
             out.extend_from_slice(b"date: ");
             write_date(out);
             out.extend_from_slice(b"\r\n");
         }
         match framing {
+            Framing::Length(_) if has_length => {}
             Framing::Length(length) => write_length(out, length),
             Framing::Chunked => out.extend_from_slice(b"transfer-encoding: chunked\r\n"),
-            Framing::None if head.status == StatusCode::NO_CONTENT || head.status.is_informational() => {}
+            Framing::None if status == StatusCode::NO_CONTENT || status.is_informational() => {}
             // What the body would have had: as the server said, or as long as ours would be.
             Framing::None => match (length_as_told, body.exact()) {
-                (Some(value), _) => write_line(out, "content-length", value.as_bytes()),
+                (Some(value), _) => write_line(out, "content-length", value),
                 (None, Some(length)) if length > 0 => write_length(out, length),
                 _ => {}
             },
@@ -133,9 +123,22 @@ impl Asked {
     }
 }
 
-/// Whether one of the comma-separated words is this one.
-fn has_word(value: &[u8], word: &str) -> bool {
-    value.split(|byte| *byte == b',').any(|token| token.trim_ascii().eq_ignore_ascii_case(word.as_bytes()))
+fn says_close(map: &HeaderMap) -> bool {
+    map.get_all(header::CONNECTION).iter().any(|value| has_word(value.as_bytes(), "close"))
+}
+
+/// Appends the headers but those that tell where the message ends.
+fn write_map<'m>(out: &mut Vec<u8>, map: &'m HeaderMap, is_upgrade: bool) -> Written<'m> {
+    let (mut length_as_told, mut has_date) = (None, false);
+    for (name, value) in map {
+        if *name == header::CONTENT_LENGTH {
+            length_as_told = Some(value.as_bytes());
+        } else if *name != header::TRANSFER_ENCODING && (is_upgrade || *name != header::CONNECTION) {
+            has_date |= *name == header::DATE;
+            write_line(out, name.as_str(), value.as_bytes());
+        }
+    }
+    Written { length_as_told, has_length: false, has_date }
 }
 
 /// Appends a header line.
@@ -201,9 +204,28 @@ mod tests {
         let parts = builder.body(()).expect("a response").into_parts().0;
         let body = length.map_or_else(SizeHint::default, SizeHint::with_exact);
         let framing = asked.framing(parts.status, &body);
-        let mut out = Vec::new();
-        asked.write_head(&mut out, &parts, (framing, &body), keeps, |out| out.extend_from_slice(b"D"));
-        String::from_utf8(out).expect("text").replace("\r\n", ";")
+        let write = |headers: &ReplyHeaders| {
+            let mut out = Vec::new();
+            let date = |out: &mut Vec<u8>| out.extend_from_slice(b"D");
+            asked.write_head(&mut out, (parts.status, headers), (framing, &body), keeps, date);
+            String::from_utf8(out).expect("text").replace("\r\n", ";")
+        };
+        let written = write(&ReplyHeaders::Made(Box::new(parts.headers.clone())));
+        // A server's lines that go on as they came say the same, if they do not speak of its connection.
+        if let Some(received) = received(headers) {
+            assert_eq!(write(&received), written);
+        }
+        written
+    }
+
+    fn received(headers: &[(&str, &str)]) -> Option<ReplyHeaders> {
+        if headers.iter().any(|(name, _)| *name == "connection") {
+            return None;
+        }
+        let lines: String = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+        let mut bytes = bytes::BytesMut::from(format!("HTTP/1.1 200 OK\r\n{lines}\r\n").as_str());
+        let head = crate::upstream::http1::head::parse(&mut bytes, &Method::GET).ok()??;
+        Some(ReplyHeaders::Received(head.fields))
     }
 
     #[test]
@@ -252,6 +274,7 @@ mod tests {
         let get = asked("GET", Version::HTTP_11);
         let mut announced = HeaderMap::new();
         announced.insert("trailer", http::HeaderValue::from_static("x-sum, Content-Length"));
+        let announced = ReplyHeaders::Made(Box::new(announced));
         assert!(get.takes_trailer(&announced, &HeaderName::from_static("x-sum")));
         assert!(!get.takes_trailer(&announced, &HeaderName::from_static("x-other")));
         assert!(!get.takes_trailer(&announced, &header::CONTENT_LENGTH));

@@ -17,7 +17,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri, Version, he
 use crate::config::listener::ListenerLimits;
 use crate::proxy::refusal::Refusal;
 
-/// Lines a head may have without memory taken for its parsing: above the usual limit of 100.
+/// Lines that may be parsed without memory taken for it: above the usual limit of 100.
 const LINES_AT_HAND: usize = 128;
 /// Most lines that any limit allows: a `HeaderMap` holds 32,768.
 const MOST_LINES: usize = 16 * 1024;
@@ -28,7 +28,7 @@ const MAX_METHOD_SHOWN: usize = 32;
 #[derive(Debug)]
 pub struct RequestHead {
     /// As received.
-    pub parts: Parts,
+    pub parts: Box<Parts>,
     /// How the body ends.
     pub framing: BodyFraming,
     /// Whether the client wants to go on after this.
@@ -56,7 +56,7 @@ pub struct Refused {
     /// What the client is told.
     pub refusal: Refusal,
     /// What can be told of the request all the same, for the log.
-    pub parts: Parts,
+    pub parts: Box<Parts>,
 }
 
 impl Refused {
@@ -71,16 +71,21 @@ impl Refused {
 /// # Errors
 /// The refusal.
 pub fn parse(buffer: &mut BytesMut, limits: &ListenerLimits) -> Result<Option<RequestHead>, Box<Refused>> {
-    let lines = limits.headers.min(MOST_LINES);
-    if lines <= LINES_AT_HAND {
-        let mut spans = [Span::default(); LINES_AT_HAND];
-        return parse_into(buffer, limits, spans.get_mut(..lines).unwrap_or_default());
-    }
-    parse_into(buffer, limits, &mut vec![Span::default(); lines])
+    let found = find_start(buffer).and_then(|start| match start {
+        None => Ok(None),
+        Some(start) => {
+            let outline = outline(buffer.get(start..).unwrap_or_default(), limits)?;
+            Ok(outline.map(|outline| (start, outline)))
+        }
+    });
+    let Some((start, outline)) = found.map_err(|refusal| Refused::new(refusal, buffer))? else { return Ok(None) };
+    buffer.advance(start);
+    let block = buffer.split_to(outline.bytes).freeze();
+    build(&block, outline, limits).map(Some).map_err(|refusal| Refused::new(refusal, &block))
 }
 
 /// What a request line shows, as far as it is one.
-fn guess(buffer: &[u8]) -> Parts {
+fn guess(buffer: &[u8]) -> Box<Parts> {
     let mut words = buffer.split(|byte| matches!(byte, b' ' | b'\r' | b'\n'));
     let method = words.next().filter(|word| word.len() <= MAX_METHOD_SHOWN);
     let target = words.next().filter(|word| word.len() <= ListenerLimits::default().uri_bytes);
@@ -112,42 +117,23 @@ impl Span {
     }
 }
 
-/// The request line, and how many bytes and lines the head has.
+/// The request line, how many bytes the head has, and where its headers stand.
 struct Outline {
     method: Method,
     target: (usize, usize),
     version: Version,
     bytes: usize,
-    lines: usize,
+    spans: Vec<Span>,
 }
 
-fn parse_into(
-    buffer: &mut BytesMut,
-    limits: &ListenerLimits,
-    spans: &mut [Span],
-) -> Result<Option<RequestHead>, Box<Refused>> {
-    let found = find_start(buffer).and_then(|start| match start {
-        None => Ok(None),
-        Some(start) => {
-            let outline = outline(buffer.get(start..).unwrap_or_default(), limits, spans)?;
-            Ok(outline.map(|outline| (start, outline)))
-        }
-    });
-    let Some((start, outline)) = found.map_err(|refusal| Refused::new(refusal, buffer))? else { return Ok(None) };
-    buffer.advance(start);
-    let block = buffer.split_to(outline.bytes).freeze();
-    let spans = spans.get(..outline.lines).unwrap_or_default();
-    build(&block, outline, spans, limits).map(Some).map_err(|refusal| Refused::new(refusal, &block))
-}
-
-fn build(block: &Bytes, outline: Outline, spans: &[Span], limits: &ListenerLimits) -> Result<RequestHead, Refusal> {
-    check_line_ends(block, spans)?;
+fn build(block: &Bytes, outline: Outline, limits: &ListenerLimits) -> Result<RequestHead, Refusal> {
+    check_line_ends(block, &outline.spans)?;
     let mut parts = empty_parts();
     parts.uri = read_target(&block.slice(outline.target.0..outline.target.1), limits)?;
     parts.method = outline.method;
     parts.version = outline.version;
     let mut facts = Facts::default();
-    parts.headers = collect(block, spans, &mut facts)?;
+    parts.headers = collect(block, &outline.spans, &mut facts)?;
     Ok(RequestHead {
         framing: facts.framing(parts.version)?,
         keeps_alive: facts.keeps_alive(parts.version),
@@ -170,13 +156,14 @@ fn find_start(buffer: &[u8]) -> Result<Option<usize>, Refusal> {
 }
 
 /// Finds everything without taking it.
-fn outline(buffer: &[u8], limits: &ListenerLimits, spans: &mut [Span]) -> Result<Option<Outline>, Refusal> {
+fn outline(buffer: &[u8], limits: &ListenerLimits) -> Result<Option<Outline>, Refusal> {
+    let lines = limits.headers.min(MOST_LINES);
     let mut few = [const { MaybeUninit::uninit() }; LINES_AT_HAND];
     let mut many = Vec::new();
-    let slots = if spans.len() <= LINES_AT_HAND {
-        few.get_mut(..spans.len()).unwrap_or_default()
+    let slots = if lines <= LINES_AT_HAND {
+        few.get_mut(..lines).unwrap_or_default()
     } else {
-        many.resize_with(spans.len(), MaybeUninit::uninit);
+        many.resize_with(lines, MaybeUninit::uninit);
         many.as_mut_slice()
     };
     let mut request = httparse::Request::new(&mut []);
@@ -195,16 +182,13 @@ fn outline(buffer: &[u8], limits: &ListenerLimits, spans: &mut [Span]) -> Result
         return Err(Refusal::BadHead);
     };
     let base = buffer.as_ptr() as usize;
-    for (span, header) in spans.iter_mut().zip(request.headers.iter()) {
-        *span = Span::of(base, header);
-    }
     let start = path.as_ptr() as usize - base;
     Ok(Some(Outline {
         method: Method::from_bytes(method.as_bytes()).map_err(|_| Refusal::BadHead)?,
         target: (start, start + path.len()),
         version: if version == 1 { Version::HTTP_11 } else { Version::HTTP_10 },
         bytes,
-        lines: request.headers.len(),
+        spans: request.headers.iter().map(|header| Span::of(base, header)).collect(),
     }))
 }
 
@@ -245,7 +229,7 @@ fn read_target(target: &Bytes, limits: &ListenerLimits) -> Result<Uri, Refusal> 
         return Err(Refusal::UriTooLong);
     }
     // `Uri` would cut it off, and who reads the target differently sees another path.
-    if target.contains(&b'#') {
+    if memchr::memchr(b'#', target).is_some() {
         return Err(Refusal::BadPath);
     }
     let uri = Uri::from_maybe_shared(target.clone()).map_err(|_| Refusal::BadPath)?;
@@ -329,8 +313,8 @@ fn parse_length(text: &[u8]) -> Option<u64> {
     is_number.then(|| text.iter().fold(0, |sum, digit| sum * 10 + u64::from(digit - b'0')))
 }
 
-fn empty_parts() -> Parts {
-    Request::new(()).into_parts().0
+fn empty_parts() -> Box<Parts> {
+    Box::new(Request::new(()).into_parts().0)
 }
 
 #[cfg(test)]

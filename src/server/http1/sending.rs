@@ -7,11 +7,11 @@ use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
-use http::response::Parts;
 use http::{HeaderMap, StatusCode};
 use http_body::{Body as _, SizeHint};
 
 use crate::proxy::body::ProxyBody;
+use crate::proxy::reply::{Reply, ReplyHeaders};
 use crate::proxy::request_body::RequestBody;
 
 use super::answer::{Asked, Framing};
@@ -36,20 +36,20 @@ enum Sent {
 impl Connection {
     /// Sends an answer; what comes next depends on what the client said and on what it has sent.
     pub(super) async fn send(&mut self, answer: Answer, asked: Asked, client_goes_on: bool) -> Next {
-        let (head, body) = answer.into_parts();
-        if head.status == StatusCode::SWITCHING_PROTOCOLS {
-            return self.switch(head, body, asked).await;
+        if answer.status == StatusCode::SWITCHING_PROTOCOLS {
+            return self.switch(answer, asked).await;
         }
+        let Reply { status, headers, closes, body } = answer;
         let size = body.size_hint();
-        let framing = asked.framing(head.status, &size);
-        let goes_on = client_goes_on & self.can_go_on(framing);
-        let (outbox, goes_on) = self.write_head(asked, &head, framing, &size, goes_on);
+        let framing = asked.framing(status, &size);
+        let goes_on = client_goes_on & !closes & self.can_go_on(framing);
+        let (outbox, goes_on) = self.write_head(asked, (status, &headers), (framing, &size), goes_on);
         let mut sending = Sending {
             connection: self,
             body,
             outbox,
             framing,
-            head: &head.headers,
+            head: &headers,
             asked,
             client_goes_on,
             stage: if framing == Framing::None { Stage::Ended } else { Stage::Open },
@@ -100,27 +100,28 @@ impl Connection {
     fn write_head(
         &self,
         asked: Asked,
-        head: &Parts,
-        framing: Framing,
-        size: &SizeHint,
+        head: (StatusCode, &ReplyHeaders),
+        body: (Framing, &SizeHint),
         goes_on: bool,
     ) -> (Outbox, bool) {
         let workshop = self.connections().workshop();
         let now = self.proxy.deadlines().now();
         let mut out = workshop.take_write();
         let write_date = |out: &mut Vec<u8>| workshop.write_date(now, out);
-        let goes_on = asked.write_head(&mut out, head, (framing, size), goes_on, write_date);
+        let goes_on = asked.write_head(&mut out, head, body, goes_on, write_date);
         (Outbox::new(out), goes_on)
     }
 
     /// The server has agreed to another protocol: tells the client, then carries bytes both ways.
-    async fn switch(&mut self, head: Parts, mut body: Body, asked: Asked) -> Next {
+    async fn switch(&mut self, answer: Answer, asked: Asked) -> Next {
+        let Reply { status, headers, mut body, .. } = answer;
         let Some(server) = body.take_upgraded() else {
             tracing::error!("an upgrade without the connection it is for");
             return Next::Close;
         };
         self.wire.borrow_mut().begin_answer();
-        let (mut outbox, _) = self.write_head(asked, &head, Framing::None, &SizeHint::with_exact(0), false);
+        let (mut outbox, _) =
+            self.write_head(asked, (status, &headers), (Framing::None, &SizeHint::with_exact(0)), false);
         let flushed = poll_fn(|cx| self.poll_flush(&mut outbox, cx)).await;
         if flushed.is_ok() {
             let bytes = ending::tunnel(&self.wire, server, self.connections().workshop()).await;
@@ -141,7 +142,7 @@ struct Sending<'c> {
     body: Body,
     outbox: Outbox,
     framing: Framing,
-    head: &'c HeaderMap,
+    head: &'c ReplyHeaders,
     asked: Asked,
     client_goes_on: bool,
     stage: Stage,

@@ -7,11 +7,10 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use http::request::Parts;
-use http::{Request, Response};
 
 use crate::config::listener::ListenerLimits;
-use crate::proxy::body::ProxyBody;
 use crate::proxy::refusal::Refusal;
+use crate::proxy::reply::Reply;
 use crate::proxy::request_body::RequestBody;
 
 use super::answer::Asked;
@@ -24,7 +23,7 @@ use super::{Connection, Incoming, Next};
 const STAYS: Duration = Duration::from_secs(1);
 
 /// What the proxy answers.
-pub(super) type Answer = Response<ProxyBody<RequestBody<Incoming>>>;
+pub(super) type Answer = Reply<RequestBody<Incoming>>;
 
 /// What came instead of a head, or a head.
 enum Arrived {
@@ -32,7 +31,7 @@ enum Arrived {
     Nothing,
     /// The end.
     End,
-    Head(Box<RequestHead>),
+    Head(RequestHead),
     NoHead(Box<Refused>),
 }
 
@@ -58,7 +57,7 @@ impl Connection {
                     let answer = self.proxy.refuse(refused.parts, Rc::clone(&self.client), refused.refusal);
                     return self.send(answer, asked, false).await.max_linger();
                 }
-                Arrived::Head(head) => self.turn(*head).await,
+                Arrived::Head(head) => self.turn(head).await,
             };
             if next != Next::Request {
                 return next;
@@ -120,9 +119,8 @@ impl Connection {
     }
 
     /// The proxy's answer; none if the client has gone before it came.
-    async fn ask(&self, parts: Parts, body: Incoming, keeps_alive: bool) -> Option<Answer> {
-        let request = Request::from_parts(parts, body);
-        let mut serving = pin!(Rc::clone(&self.proxy).serve(request, Rc::clone(&self.client)));
+    async fn ask(&self, parts: Box<Parts>, body: Incoming, keeps_alive: bool) -> Option<Answer> {
+        let mut serving = pin!(Rc::clone(&self.proxy).serve(parts, body, Rc::clone(&self.client)));
         poll_fn(|cx| match serving.as_mut().poll(cx) {
             Poll::Ready(answer) => Poll::Ready(Some(answer)),
             Poll::Pending => self.wire.borrow_mut().poll_gone(cx, !keeps_alive).map(|()| None),
@@ -143,7 +141,7 @@ impl Reading {
         loop {
             if self.is_worth_a_look(&wire.buffer, limits.head_bytes) {
                 match head::parse(&mut wire.buffer, limits) {
-                    Ok(Some(head)) => return Poll::Ready(Arrived::Head(Box::new(head))),
+                    Ok(Some(head)) => return Poll::Ready(Arrived::Head(head)),
                     Ok(None) => self.looked_at = wire.buffer.len(),
                     Err(refused) => return Poll::Ready(Arrived::NoHead(refused)),
                 }

@@ -15,7 +15,7 @@ use super::upload::{Upload, UploadFraming};
 /// What is given back when a connection closes, whoever has it then: a count of open connections.
 pub type Held = Box<dyn Any + Send>;
 
-/// A connection on which a request may be sent.
+/// A connection on which a request may be sent. It goes from hand to hand, so it is always in a box.
 #[derive(Debug)]
 pub struct Connection {
     pub(super) stream: TcpStream,
@@ -33,8 +33,8 @@ pub struct Connection {
 
 impl Connection {
     /// Takes a stream that was connected at that time. `held` is dropped with the connection.
-    pub fn new(stream: TcpStream, made_at: Instant, held: Option<Held>) -> Self {
-        Self {
+    pub fn new(stream: TcpStream, made_at: Instant, held: Option<Held>) -> Box<Self> {
+        Box::new(Self {
             stream,
             buffer: BytesMut::new(),
             served: 0,
@@ -42,7 +42,7 @@ impl Connection {
             promise: Promise::default(),
             is_of_one_client: false,
             held,
-        }
+        })
     }
 
     /// Whether it was used before: only then can a failure mean that the server had closed it meanwhile.
@@ -68,7 +68,7 @@ impl Connection {
     /// Closes after its next request: the credentials in that request count for the whole connection
     /// ([`is_bound_to_connection`](super::framing::is_bound_to_connection)).
     #[must_use]
-    pub fn for_one_client(mut self) -> Self {
+    pub fn for_one_client(mut self: Box<Self>) -> Box<Self> {
         self.is_of_one_client = true;
         self
     }
@@ -101,13 +101,13 @@ impl Connection {
     /// Sends a request. `head` is complete, `body` is sent as `framing` says. `upgrade` is the protocol that
     /// the head asks for in `Upgrade`, if it does.
     pub fn send<B>(
-        self,
+        self: Box<Self>,
         method: Method,
         head: Bytes,
         framing: UploadFraming,
         body: Option<B>,
         upgrade: Option<HeaderValue>,
-    ) -> Transfer<B> {
+    ) -> Box<Transfer<B>> {
         Transfer::new(self, method, Upload::new(head, framing, body), upgrade)
     }
 }

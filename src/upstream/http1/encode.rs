@@ -40,10 +40,30 @@ impl HeadWriter {
 
     /// Adds a header of ours. The value is made of parts that cannot contain a line break.
     pub fn line(&mut self, name: &str, value: &[u8]) {
-        debug_assert!(!value.iter().any(|b| matches!(b, b'\r' | b'\n' | 0)), "a header value has no line break");
+        self.parts(name, [value, b""]);
+    }
+
+    /// Adds a header whose value is a host, with its port where one has to be told.
+    pub fn host_line(&mut self, name: &str, host: &str, port: Option<u16>) {
+        match port {
+            None => self.parts(name, [host.as_bytes(), b""]),
+            Some(port) => {
+                let mut digits = itoa(port.into());
+                let digits = digits.text_after(b':');
+                self.parts(name, [host.as_bytes(), digits]);
+            }
+        }
+    }
+
+    fn parts(&mut self, name: &str, value: [&[u8]; 2]) {
+        let is_line_break = |byte: &u8| matches!(byte, b'\r' | b'\n' | 0);
+        debug_assert!(!value.concat().iter().any(is_line_break), "a header value has no line break");
+        // Room for all of it first: asking for it part by part would cost more than the copies.
+        self.out.reserve(name.len() + value[0].len() + value[1].len() + 4);
         self.out.put_slice(name.as_bytes());
         self.out.put_slice(b": ");
-        self.out.put_slice(value);
+        self.out.put_slice(value[0]);
+        self.out.put_slice(value[1]);
         self.out.put_slice(b"\r\n");
     }
 
@@ -71,6 +91,13 @@ struct Digits {
 impl Digits {
     fn text(&mut self) -> &[u8] {
         &self.bytes[self.start..]
+    }
+
+    /// Behind this byte; for numbers of less than twenty digits.
+    fn text_after(&mut self, byte: u8) -> &[u8] {
+        self.start = self.start.saturating_sub(1);
+        self.bytes[self.start] = byte;
+        self.text()
     }
 }
 

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use http::{Method, StatusCode};
 
+use super::fields::Kind;
 use super::head::ResponseError;
 
 /// How a response body ends.
@@ -52,29 +53,35 @@ pub(super) struct Said {
 }
 
 impl Said {
-    /// Takes one header into account; `name` is in lower case.
-    pub(super) fn hear(&mut self, name: &str, value: &[u8]) -> Result<(), ResponseError> {
-        match name {
-            "content-length" => {
+    /// Takes one header into account.
+    pub(super) fn hear(&mut self, kind: Kind, value: &[u8]) -> Result<(), ResponseError> {
+        match kind {
+            Kind::ContentLength => {
                 let length = parse_length(value)?;
                 if self.length.is_some_and(|known| known != length) {
                     return Err(ResponseError::Length);
                 }
                 self.length = Some(length);
             }
-            "transfer-encoding" => {
+            Kind::TransferEncoding => {
                 self.codings += 1;
                 self.is_chunked = value.eq_ignore_ascii_case(b"chunked");
             }
-            "connection" => {
+            Kind::Connection if value == b"keep-alive" => self.says_keep_alive = true,
+            Kind::Connection => {
                 self.says_close |= has_token(value, b"close");
                 self.says_keep_alive |= has_token(value, b"keep-alive");
             }
-            "keep-alive" => self.promise = read_promise(value),
-            "www-authenticate" => self.is_bound |= is_bound_to_connection(value),
+            Kind::KeepAlive => self.promise = read_promise(value),
+            Kind::WwwAuthenticate => self.is_bound |= is_bound_to_connection(value),
             _ => {}
         }
         Ok(())
+    }
+
+    /// What `Content-Length` said.
+    pub(super) fn length(&self) -> Option<u64> {
+        self.length
     }
 
     /// How the body ends.

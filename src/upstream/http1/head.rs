@@ -2,9 +2,10 @@
 
 use std::mem::MaybeUninit;
 
-use bytes::{Bytes, BytesMut};
-use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
+use bytes::BytesMut;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 
+use super::fields::{Fields, Kind, Line};
 use super::framing::{BodyFraming, Promise, Said, has_token};
 
 /// The head of one response.
@@ -13,7 +14,7 @@ pub struct ResponseHead {
     /// 101 after an upgrade that was asked for, else 200 and above; other interim responses were read over.
     pub status: StatusCode,
     /// As received, in order.
-    pub headers: HeaderMap,
+    pub fields: Fields,
     /// How the body ends.
     pub framing: BodyFraming,
     /// Whether the server will take another request on this connection.
@@ -49,8 +50,6 @@ pub enum ResponseError {
 pub const MAX_HEAD_BYTES: usize = 64 * 1024;
 /// As many as clients may send.
 pub const MAX_HEADERS: usize = 100;
-/// Most responses have fewer; where these stand is noted without an allocation.
-const FEW_HEADERS: usize = 32;
 
 /// Takes a head out of `buffer`; none if it has not come in full.
 ///
@@ -75,42 +74,43 @@ pub fn parse(buffer: &mut BytesMut, method: &Method) -> Result<Option<ResponseHe
     let code = response.code.ok_or(ResponseError::Malformed)?;
     let is_http_11 = response.version == Some(1);
     let status = StatusCode::from_u16(code).map_err(|_| ResponseError::Malformed)?;
-    // Positions first: the parsed head borrows the buffer that is then taken apart without a copy.
+    // Positions: the parsed head borrows the buffer that is then taken apart without a copy.
     let base = buffer.as_ptr() as usize;
-    let mut few = [Span::default(); FEW_HEADERS];
-    let mut many = Vec::new();
-    let spans = match few.get_mut(..response.headers.len()) {
-        Some(few) => few,
-        None => {
-            many.resize(response.headers.len(), Span::default());
-            &mut many[..]
+    let mut said = Said::default();
+    let mut lines = Vec::with_capacity(response.headers.len());
+    for header in response.headers.iter() {
+        let kind = Kind::of(header.name.as_bytes());
+        if kind != Kind::Other {
+            said.hear(kind, header.value)?;
         }
-    };
-    for (span, header) in spans.iter_mut().zip(response.headers.iter()) {
-        *span = Span::of(base, header);
+        lines.push(Line::new(place(base, header.name.as_bytes()), place(base, header.value), kind));
     }
     if buffer.get(..bytes).is_none_or(has_bare_newline) {
         return Err(ResponseError::Malformed);
     }
-    let block = buffer.split_to(bytes).freeze();
-    let (headers, said) = collect_headers(&block, spans)?;
+    let fields = Fields::new(buffer.split_to(bytes).freeze(), lines, said.length());
     let framing = said.framing(status, method, is_http_11)?;
     let keeps_alive = said.keeps_alive(is_http_11) && framing != BodyFraming::UntilClose;
-    Ok(Some(ResponseHead { status, headers, framing, keeps_alive, promise: said.promise }))
+    Ok(Some(ResponseHead { status, fields, framing, keeps_alive, promise: said.promise }))
+}
+
+/// Where a part stands. An empty one may point anywhere; a head is far below 4 GiB.
+fn place(base: usize, part: &[u8]) -> (u32, u32) {
+    let start = if part.is_empty() { 0 } else { part.as_ptr() as usize - base };
+    let end = start + part.len();
+    (u32::try_from(start).unwrap_or(u32::MAX), u32::try_from(end).unwrap_or(u32::MAX))
 }
 
 /// Whether a 101 is the answer to a request that asked for this upgrade: exactly its protocol, and both headers
 /// that say so (RFC 9110, section 7.8). A length or a coding would make the first bytes of the tunnel a body.
-pub(super) fn is_switch_to(protocol: &HeaderValue, headers: &HeaderMap) -> bool {
-    let mut chosen = headers.get_all(header::UPGRADE).iter();
-    let is_chosen = chosen.next().is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(protocol.as_bytes()));
-    let says_upgrade = |value: &HeaderValue| has_token(value.as_bytes(), b"upgrade");
-    let has_length = headers.get(header::CONTENT_LENGTH).is_some_and(|value| value != "0");
+pub(super) fn is_switch_to(protocol: &HeaderValue, fields: &Fields) -> bool {
+    let mut chosen = fields.values(Kind::Upgrade);
+    let is_chosen = chosen.next().is_some_and(|value| value.eq_ignore_ascii_case(protocol.as_bytes()));
     is_chosen
         && chosen.next().is_none()
-        && headers.get_all(header::CONNECTION).iter().any(says_upgrade)
-        && !has_length
-        && !headers.contains_key(header::TRANSFER_ENCODING)
+        && fields.values(Kind::Connection).any(|value| has_token(value, b"upgrade"))
+        && fields.values(Kind::ContentLength).all(|value| value == b"0")
+        && fields.values(Kind::TransferEncoding).next().is_none()
 }
 
 /// Takes a trailer section out of `buffer`; none if it has not come in full.
@@ -136,35 +136,6 @@ pub fn parse_trailers(buffer: &mut BytesMut, max_bytes: usize) -> Result<Option<
     }
     let _ = buffer.split_to(bytes);
     Ok(Some(trailers))
-}
-
-/// Where a header stands in its block.
-#[derive(Clone, Copy, Default)]
-struct Span {
-    name: (usize, usize),
-    value: (usize, usize),
-}
-
-impl Span {
-    fn of(base: usize, header: &httparse::Header<'_>) -> Self {
-        let name = header.name.as_ptr() as usize - base;
-        // An empty value may point anywhere.
-        let value = if header.value.is_empty() { 0 } else { header.value.as_ptr() as usize - base };
-        Self { name: (name, name + header.name.len()), value: (value, value + header.value.len()) }
-    }
-}
-
-fn collect_headers(block: &Bytes, spans: &[Span]) -> Result<(HeaderMap, Said), ResponseError> {
-    // Two more: what is added on the way to the client.
-    let mut headers = HeaderMap::with_capacity(spans.len() + 2);
-    let mut said = Said::default();
-    for span in spans {
-        let name = HeaderName::from_bytes(&block[span.name.0..span.name.1]).map_err(|_| ResponseError::Malformed)?;
-        let value = block.slice(span.value.0..span.value.1);
-        said.hear(name.as_str(), &value)?;
-        headers.append(name, HeaderValue::from_maybe_shared(value).map_err(|_| ResponseError::Malformed)?);
-    }
-    Ok((headers, said))
 }
 
 /// httparse lets a line end with LF alone; here a line ends with CRLF.
@@ -250,11 +221,9 @@ mod tests {
     #[test]
     fn h026_what_is_the_answer_to_an_upgrade() {
         let switches = |headers: &[(&'static str, &'static str)]| {
-            let mut map = HeaderMap::new();
-            for (name, value) in headers {
-                map.append(HeaderName::from_static(name), HeaderValue::from_static(value));
-            }
-            is_switch_to(&HeaderValue::from_static("websocket"), &map)
+            let lines: String = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+            let head = parse_text(&format!("HTTP/1.1 101 X\r\n{lines}\r\n"));
+            head.is_ok_and(|head| is_switch_to(&HeaderValue::from_static("websocket"), &head.expect("complete").fields))
         };
         let connection = ("connection", "x, Upgrade");
         assert!(switches(&[("upgrade", "WebSocket"), connection]));

@@ -20,6 +20,7 @@
 pub mod chunked;
 pub mod connection;
 pub mod encode;
+pub mod fields;
 pub mod framing;
 pub mod head;
 pub mod replay;
@@ -29,6 +30,7 @@ pub mod upgraded;
 pub mod upload;
 
 pub use connection::{Connection, Held};
+pub use fields::Fields;
 pub use head::{ResponseError, ResponseHead};
 pub use replay::Replay;
 pub use transfer::{Transfer, TransferError};

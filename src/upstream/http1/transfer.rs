@@ -13,7 +13,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use bytes::{Bytes, BytesMut};
-use http::{HeaderValue, Method, StatusCode, header};
+use http::{HeaderValue, Method, StatusCode};
 use http_body::{Body, Frame};
 use tokio_util::io::poll_read_buf;
 
@@ -42,7 +42,7 @@ pub const MAX_INTERIM: u32 = 32;
 /// A request under way.
 #[derive(Debug)]
 pub struct Transfer<B> {
-    connection: Connection,
+    connection: Box<Connection>,
     method: Method,
     upload: Upload<B>,
     /// The protocol that was asked for.
@@ -91,8 +91,13 @@ pub enum TransferError {
 }
 
 impl<B> Transfer<B> {
-    pub(super) fn new(connection: Connection, method: Method, upload: Upload<B>, upgrade: Option<HeaderValue>) -> Self {
-        Self {
+    pub(super) fn new(
+        connection: Box<Connection>,
+        method: Method,
+        upload: Upload<B>,
+        upgrade: Option<HeaderValue>,
+    ) -> Box<Self> {
+        Box::new(Self {
             connection,
             method,
             upload,
@@ -105,7 +110,7 @@ impl<B> Transfer<B> {
             examined: 0,
             is_flowing: false,
             is_buffer_large: false,
-        }
+        })
     }
 
     /// Whether the connection had served before: its end may have crossed our request on the way.
@@ -153,7 +158,7 @@ impl<B> Transfer<B> {
     }
 
     /// The connection, if it can take another request.
-    pub fn into_connection(self) -> Option<Connection> {
+    pub fn into_connection(self) -> Option<Box<Connection>> {
         let is_at_end = matches!(self.download, Download::End) && self.upload.is_done() && !self.upload_failed;
         let mut connection = self.connection;
         if !is_at_end || !self.keeps_alive || connection.is_of_one_client || !connection.buffer.is_empty() {
@@ -168,7 +173,7 @@ impl<B> Transfer<B> {
 
     /// The tunnel, after a head with status 101.
     pub fn into_upgraded(self) -> Option<Upgraded> {
-        let Connection { stream, buffer, held, .. } = self.connection;
+        let Connection { stream, buffer, held, .. } = *self.connection;
         matches!(self.download, Download::Upgraded).then(|| Upgraded { stream, buffered: buffer.freeze(), _held: held })
     }
 }
@@ -247,7 +252,7 @@ impl<B: Body<Data = Bytes> + Unpin> Transfer<B> {
     }
 
     fn poll_read(&mut self, cx: &mut Context<'_>, enough: usize, room: usize) -> Poll<io::Result<usize>> {
-        let Connection { stream, buffer, .. } = &mut self.connection;
+        let Connection { stream, buffer, .. } = &mut *self.connection;
         if buffer.capacity() - buffer.len() < enough {
             self.is_buffer_large |= room > FIRST_READ_BYTES;
             buffer.reserve(room);
@@ -293,12 +298,10 @@ impl<B: Body<Data = Bytes> + Unpin> Transfer<B> {
 
     /// Takes over a 101, if it is what was asked for and the request is out in full.
     fn switch(&mut self, found: &mut ResponseHead) -> Result<(), ResponseError> {
-        let is_asked = self.upgrade.as_ref().is_some_and(|protocol| head::is_switch_to(protocol, &found.headers));
+        let is_asked = self.upgrade.as_ref().is_some_and(|protocol| head::is_switch_to(protocol, &found.fields));
         if !is_asked || !self.upload.is_done() || self.upload_failed {
             return Err(ResponseError::Interim);
         }
-        // "0" at most, and no part of a 101.
-        found.headers.remove(header::CONTENT_LENGTH);
         found.keeps_alive = false;
         self.download = Download::Upgraded;
         Ok(())

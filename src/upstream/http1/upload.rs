@@ -33,10 +33,18 @@ pub enum UploadFraming {
     Chunked,
 }
 
-/// A request on its way out: `head`, `gathered`, `large` and `tail` leave in this order.
+/// A request on its way out: the head, then the body.
 #[derive(Debug)]
 pub struct Upload<B> {
     head: Bytes,
+    /// None: the request has none. In a box, as most have none.
+    body: Option<Box<Payload<B>>>,
+    written: u64,
+}
+
+/// A body on its way out: `gathered`, `large` and `tail` leave in this order.
+#[derive(Debug)]
+struct Payload<B> {
     /// Small frames and chunk lines.
     gathered: BytesMut,
     /// One frame as the client's connection gave it.
@@ -50,7 +58,6 @@ pub struct Upload<B> {
     framing: UploadFraming,
     /// Body bytes still owed under [`UploadFraming::Length`].
     owed: u64,
-    written: u64,
 }
 
 /// Why a request could not be sent in full.
@@ -65,18 +72,10 @@ pub enum UploadError<E> {
 }
 
 impl<B> Upload<B> {
+    /// Of a head and its body, which is let go of if the framing has no place for it.
     pub(super) fn new(head: Bytes, framing: UploadFraming, body: Option<B>) -> Self {
-        Self {
-            head,
-            gathered: BytesMut::new(),
-            large: Bytes::new(),
-            tail: Bytes::new(),
-            body,
-            is_ended: framing == UploadFraming::None,
-            framing,
-            owed: if let UploadFraming::Length(length) = framing { length } else { 0 },
-            written: 0,
-        }
+        let body = (framing != UploadFraming::None).then(|| Box::new(Payload::new(framing, body)));
+        Self { head, body, written: 0 }
     }
 
     /// Bytes that left.
@@ -86,26 +85,26 @@ impl<B> Upload<B> {
 
     /// Whether all of it has left.
     pub fn is_done(&self) -> bool {
-        self.is_ended && self.is_flushed()
+        self.is_flushed() && self.body.as_ref().is_none_or(|body| body.is_ended)
     }
 
     /// Whether it waits for the client: all that came has left, and more is to come.
     pub fn awaits_client(&self) -> bool {
-        !self.is_ended && self.is_flushed()
+        self.is_flushed() && self.body.as_ref().is_some_and(|body| !body.is_ended)
     }
 
     fn is_flushed(&self) -> bool {
-        self.head.is_empty() && self.gathered.is_empty() && self.large.is_empty() && self.tail.is_empty()
+        self.head.is_empty() && self.body.as_ref().is_none_or(|body| body.is_flushed())
     }
 
     /// The client's body, as far as it was taken.
     pub fn body_mut(&mut self) -> Option<&mut B> {
-        self.body.as_mut()
+        self.body.as_mut()?.body.as_mut()
     }
 
     /// The same, to be sent elsewhere if it can begin again.
     pub fn into_body(self) -> Option<B> {
-        self.body
+        self.body?.body
     }
 }
 
@@ -117,10 +116,13 @@ impl<B: Body<Data = Bytes> + Unpin> Upload<B> {
         cx: &mut Context<'_>,
     ) -> Poll<Result<(), UploadError<B::Error>>> {
         loop {
-            let is_starved = self.poll_gather(cx)?.is_pending();
+            let is_starved = match &mut self.body {
+                Some(body) => body.poll_gather(cx)?.is_pending(),
+                None => false,
+            };
             if !self.is_flushed() {
                 ready!(self.poll_write(stream, cx)).map_err(UploadError::Server)?;
-            } else if self.is_ended {
+            } else if self.is_done() {
                 return Poll::Ready(Ok(()));
             } else if is_starved {
                 return Poll::Pending;
@@ -128,6 +130,62 @@ impl<B: Body<Data = Bytes> + Unpin> Upload<B> {
         }
     }
 
+    fn poll_write(&mut self, stream: &mut TcpStream, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while !self.is_flushed() {
+            let stream = Pin::new(&mut *stream);
+            // One part is the common case, and a plain write is cheaper for the kernel than a gathering one.
+            let sent = match self.body.as_ref().filter(|body| !body.is_flushed()) {
+                None => ready!(stream.poll_write(cx, &self.head))?,
+                Some(body) => {
+                    let parts = [&self.head[..], &body.gathered, &body.large, &body.tail].map(IoSlice::new);
+                    ready!(stream.poll_write_vectored(cx, &parts))?
+                }
+            };
+            if sent == 0 {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            }
+            self.written += sent as u64;
+            let of_head = sent.min(self.head.len());
+            self.head.advance(of_head);
+            if let Some(body) = &mut self.body {
+                body.advance(sent - of_head);
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<B> Payload<B> {
+    fn new(framing: UploadFraming, body: Option<B>) -> Self {
+        Self {
+            gathered: BytesMut::new(),
+            large: Bytes::new(),
+            tail: Bytes::new(),
+            body,
+            is_ended: false,
+            framing,
+            owed: if let UploadFraming::Length(length) = framing { length } else { 0 },
+        }
+    }
+
+    fn is_flushed(&self) -> bool {
+        self.gathered.is_empty() && self.large.is_empty() && self.tail.is_empty()
+    }
+
+    fn advance(&mut self, sent: usize) {
+        let mut left = sent;
+        let mut share = |length: usize| {
+            let taken = left.min(length);
+            left -= taken;
+            taken
+        };
+        self.gathered.advance(share(self.gathered.len()));
+        self.large.advance(share(self.large.len()));
+        self.tail.advance(share(self.tail.len()));
+    }
+}
+
+impl<B: Body<Data = Bytes> + Unpin> Payload<B> {
     /// Takes frames from the body until enough waits; pending if the body has none right now.
     fn poll_gather(&mut self, cx: &mut Context<'_>) -> Result<Poll<()>, UploadError<B::Error>> {
         while !self.is_ended && self.large.is_empty() && self.gathered.len() < GATHER_BYTES {
@@ -208,37 +266,5 @@ impl<B: Body<Data = Bytes> + Unpin> Upload<B> {
             }
         }
         Ok(())
-    }
-
-    fn poll_write(&mut self, stream: &mut TcpStream, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        while !self.is_flushed() {
-            let stream = Pin::new(&mut *stream);
-            // One part is the common case, and a plain write is cheaper for the kernel than a gathering one.
-            let sent = if self.gathered.is_empty() && self.large.is_empty() && self.tail.is_empty() {
-                ready!(stream.poll_write(cx, &self.head))?
-            } else {
-                let parts = [&self.head[..], &self.gathered, &self.large, &self.tail].map(IoSlice::new);
-                ready!(stream.poll_write_vectored(cx, &parts))?
-            };
-            if sent == 0 {
-                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
-            }
-            self.written += sent as u64;
-            self.advance(sent);
-        }
-        Poll::Ready(Ok(()))
-    }
-
-    fn advance(&mut self, sent: usize) {
-        let mut left = sent;
-        let mut share = |length: usize| {
-            let taken = left.min(length);
-            left -= taken;
-            taken
-        };
-        self.head.advance(share(self.head.len()));
-        self.gathered.advance(share(self.gathered.len()));
-        self.large.advance(share(self.large.len()));
-        self.tail.advance(share(self.tail.len()));
     }
 }

@@ -30,14 +30,14 @@ fn endpoint() -> Arc<LiveEndpoint> {
     Arc::new(LiveEndpoint::new(&upstream, &described, &Arc::default(), Instant::now()))
 }
 
-async fn pair() -> (Connection, TcpStream) {
+async fn pair() -> (Box<Connection>, TcpStream) {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
     let (ours, theirs) = tokio::join!(TcpStream::connect(listener.local_addr().expect("bound")), listener.accept());
     (Connection::new(ours.expect("connected"), Instant::now(), None), theirs.expect("accepted").0)
 }
 
 /// One exchange on the connection, answered with these bytes.
-async fn exchange(connection: Connection, server: &mut TcpStream, answer: &str) -> Option<Connection> {
+async fn exchange(connection: Box<Connection>, server: &mut TcpStream, answer: &str) -> Option<Box<Connection>> {
     let head = Bytes::from_static(b"GET / HTTP/1.1\r\n\r\n");
     let mut transfer = connection.send(Method::GET, head.clone(), UploadFraming::None, None::<Empty<Bytes>>, None);
     server.write_all(answer.as_bytes()).await.expect("written");

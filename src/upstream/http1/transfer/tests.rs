@@ -21,14 +21,19 @@ fn full(text: &'static str) -> TestBody {
 }
 
 /// A connected pair: ours, and the server's side.
-async fn pair() -> (Connection, TcpStream) {
+async fn pair() -> (Box<Connection>, TcpStream) {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
     let address = listener.local_addr().expect("bound");
     let (ours, theirs) = tokio::join!(TcpStream::connect(address), listener.accept());
     (Connection::new(ours.expect("connected"), Instant::now(), None), theirs.expect("accepted").0)
 }
 
-fn send(connection: Connection, method: Method, framing: UploadFraming, body: Option<TestBody>) -> Transfer<TestBody> {
+fn send(
+    connection: Box<Connection>,
+    method: Method,
+    framing: UploadFraming,
+    body: Option<TestBody>,
+) -> Box<Transfer<TestBody>> {
     let head = HeadWriter::new(&method, "/", 64).finish(framing);
     connection.send(method, head, framing, body, None)
 }
@@ -242,7 +247,7 @@ async fn upgrade(answer: &str) -> (Result<StatusCode, TransferError>, Transfer<T
     let mut transfer = connection.send(Method::GET, head, UploadFraming::None, None::<TestBody>, Some(protocol));
     server.write_all(answer.as_bytes()).await.expect("written");
     let found = poll_fn(|cx| transfer.poll_head(cx)).await.map(|head| head.status);
-    (found, transfer, server)
+    (found, *transfer, server)
 }
 
 const SWITCH: &str = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: WebSocket\r\nConnection: Upgrade\r\n\r\n";
@@ -293,7 +298,7 @@ async fn h024_no_switch_before_the_request_is_out_in_full() {
     let body = Some(http_body_util::combinators::UnsyncBoxBody::new(endless));
     let head = HeadWriter::new(&Method::POST, "/", 64).finish(UploadFraming::Chunked);
     let protocol = Some(HeaderValue::from_static("websocket"));
-    let mut transfer: Transfer<TestBody> = connection.send(Method::POST, head, UploadFraming::Chunked, body, protocol);
+    let mut transfer: Transfer<TestBody> = *connection.send(Method::POST, head, UploadFraming::Chunked, body, protocol);
     server.write_all(SWITCH.as_bytes()).await.expect("written");
     assert!(poll_fn(|cx| transfer.poll_head(cx)).await.is_err());
 }

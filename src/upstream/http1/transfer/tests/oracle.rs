@@ -78,7 +78,7 @@ async fn our_reading(answer: &[u8], method: &Method) -> Option<Reading> {
             data.extend_from_slice(&bytes);
         }
     }
-    Some((head.status.as_u16(), head.headers, data))
+    Some((head.status.as_u16(), head.fields.to_map(), data))
 }
 
 async fn hypers_reading(answer: &[u8], method: &Method) -> Option<Reading> {

@@ -45,7 +45,7 @@ mod value;
 use action::Whose;
 pub use at::At;
 pub use duplicate::{Duplicate, find_duplicates};
-use form::parse_host;
+pub use form::{is_path_form, parse_host, strip_final_slash};
 use inherit::{Levels, Recent};
 pub use layer::Layer;
 use reader::Reader;

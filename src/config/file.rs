@@ -22,15 +22,16 @@ use std::sync::Arc;
 use serde_yaml::Value;
 
 use super::check::{Skin, check};
-use super::describe::{Described, describe_placed_routes, find_duplicates};
+use super::describe::{Described, Scope, describe_placed_routes, find_duplicates};
 use super::place::{Findings, MAX_FINDINGS, Place, Placed};
 use super::problem::{Effect, Problem, Slug};
 use super::route::{Action, Rule};
 use super::shape::Shape;
 use super::spec::{FileSpec, RouteSpec};
 use super::yaml::{self, Node};
-use super::{Gateway, Route};
+use super::{Gateway, Route, Terms};
 
+mod cluster;
 mod disk;
 mod listen;
 mod operator;
@@ -46,6 +47,8 @@ pub use reuse::reuse;
 pub struct Loaded {
     /// What is to be served.
     pub gateway: Gateway,
+    /// What objects find in a cluster. Outside one it has no effect.
+    pub terms: Terms,
     /// Of the texts it was made from.
     pub fingerprint: Fingerprint,
     /// What somebody should look at; nothing of it keeps the files from being used.
@@ -123,7 +126,7 @@ fn parse_as(shape: &Shape, files: &[(String, String)]) -> Result<Loaded, Vec<Loc
         let prefix = if files.len() > 1 { format!("{name} ") } else { String::new() };
         parts.push(Part::read(name, prefix, text, shape));
     }
-    let (gateway, mut meaning) = describe(&mut parts);
+    let (gateway, terms, mut meaning) = describe(&mut parts);
     // More are not shown; what rejects the files stays before what only warns.
     meaning.sort_by_key(|problem| problem.effect == Effect::Warning);
     meaning.truncate(MAX_FINDINGS);
@@ -141,7 +144,11 @@ fn parse_as(shape: &Shape, files: &[(String, String)]) -> Result<Loaded, Vec<Loc
     let (mut wrong, warnings): (Vec<Located>, Vec<Located>) =
         located.into_iter().flatten().partition(|found| found.problem.effect != Effect::Warning);
     wrong.truncate(MAX_FINDINGS);
-    if wrong.is_empty() { Ok(Loaded { gateway, fingerprint: Fingerprint::of(files), warnings }) } else { Err(wrong) }
+    if wrong.is_empty() {
+        Ok(Loaded { gateway, terms, fingerprint: Fingerprint::of(files), warnings })
+    } else {
+        Err(wrong)
+    }
 }
 
 /// One file, as far as it could be read.
@@ -250,8 +257,8 @@ pub fn is_within(path: &str, above: &str) -> bool {
 
 /// Finds the file and the place of a problem of meaning; none if it follows from one of form.
 fn locate(parts: &[Part<'_>], mut problem: Problem) -> Option<(usize, Located)> {
-    const LISTS: [&str; 7] =
-        ["routes", "upstreams", "listeners", "policies", "defaults", "observability", "rateLimitStore"];
+    const LISTS: [&str; 8] =
+        ["routes", "upstreams", "listeners", "policies", "defaults", "observability", "rateLimitStore", "cluster"];
     let found = parts.iter().enumerate().find_map(|(index, part)| {
         let path = problem.path.strip_prefix(&part.prefix)?;
         LISTS.iter().any(|list| is_within(path, list)).then(|| (index, part, path.to_owned()))
@@ -267,7 +274,7 @@ fn locate(parts: &[Part<'_>], mut problem: Problem) -> Option<(usize, Located)> 
 }
 
 /// What all files together mean, and what is wrong with that.
-fn describe(parts: &mut [Part<'_>]) -> (Gateway, Vec<Problem>) {
+fn describe(parts: &mut [Part<'_>]) -> (Gateway, Terms, Vec<Problem>) {
     let mut problems = Vec::new();
     let written: Vec<(String, Value)> = parts.iter_mut().flat_map(Part::take_routes).collect();
     let parts = &*parts;
@@ -275,6 +282,12 @@ fn describe(parts: &mut [Part<'_>]) -> (Gateway, Vec<Problem>) {
     let defaults = operator::describe_upstream_defaults(parts, &mut problems);
     let (mut scope, mut upstreams) = scope::describe_upstreams(parts, defaults, &mut problems);
     scope.around = policies::describe_surroundings(parts, &listeners, &mut problems);
+    let terms = Terms {
+        cluster: cluster::describe_cluster(parts, &mut problems),
+        listeners: listen::describe_terms(parts, &mut problems),
+        defaults: scope.defaults(),
+        upstream_defaults: scope.upstream_defaults(),
+    };
     let mut unread = Vec::new();
     let specs = written.into_iter().map(|(at, value)| {
         let spec: RouteSpec = serde_yaml::from_value(value).unwrap_or_else(|error| {
@@ -300,7 +313,7 @@ fn describe(parts: &mut [Part<'_>]) -> (Gateway, Vec<Problem>) {
         rate_limit_keys: operator::describe_rate_limit_keys(parts, &mut problems),
     };
     listen::warn_of_bounds_above_listeners(&gateway, &mut problems);
-    (gateway, problems)
+    (gateway, terms, problems)
 }
 
 fn refuse_duplicates(routes: &[Route], parts: &[Part<'_>], problems: &mut Vec<Problem>) {

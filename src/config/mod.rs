@@ -7,14 +7,15 @@
 //! two descriptions have in common can be recognised by pointer.
 //!
 //! `route` says what is served where, `traffic` how, `message` what is changed on the way, `upstream` what is known
-//! about servers, `listener` about clients' side. `attribute`, `cidr`, `pattern`, `status_set` are values in them.
-//! `id` names what outlives a description, `units` reads texts, `problem` says what is wrong and `place`
+//! about servers, `listener` about clients' side, `cluster` what objects may do. `attribute`, `cidr`, `pattern`, `status_set` are
+//! values in them. `id` names what outlives a description, `units` reads texts, `problem` says what is wrong and `place`
 //! where. `file` reads the file skin: `yaml` gives values and places, `check` holds them against the
 //! schema as `shape` sees it, `vocabulary` and `nearest` guess what was meant.
 
 pub mod attribute;
 pub mod check;
 pub mod cidr;
+pub mod cluster;
 pub mod describe;
 pub mod file;
 pub mod id;
@@ -42,6 +43,7 @@ use serde::Serialize;
 
 pub use attribute::Attribute;
 pub use cidr::Cidr;
+pub use cluster::{ClusterRules, Terms};
 pub use id::{EndpointId, LimiterId, RuleId, UpstreamId};
 pub use listener::Listener;
 pub use pattern::Pattern;
@@ -49,7 +51,7 @@ pub use problem::{Effect, Problem, Slug};
 pub use route::{
     Action, Condition, Destination, HostPattern, Match, PathMatch, Route, Rule, Source, Subject, Target, Test,
 };
-pub use spec::AccessLogFormat;
+pub use spec::{AccessLogFormat, HostOwnership};
 pub use status_set::StatusSet;
 pub use traffic::{Timeouts, Traffic};
 pub use upstream::{Endpoint, EndpointState, Upstream, UpstreamSettings};

@@ -18,6 +18,13 @@ pub const PATH_MESSAGE: &str =
 /// The text users see for what is no host name.
 pub const HOST_MESSAGE: &str =
     "must be a host name in lower case, without port; a wildcard stands for the whole first part: *.example.com";
+/// The text users see for what is no host outside the cluster.
+pub const EXTERNAL_HOST_MESSAGE: &str =
+    "must be a host name in lower case, *.example.com, or an IP address, without scheme and port";
+/// The text users see for what clients cannot connect to.
+pub const PUBLIC_ADDRESS_MESSAGE: &str = "must be an IP address or a host name in lower case, without port";
+/// The text users see for what is no namespace.
+pub const NAMESPACE_MESSAGE: &str = "must be the name of a namespace, such as shop, or * for all";
 /// The text users see when no backend gets anything.
 pub const WEIGHTS_MESSAGE: &str = "at least one backend needs a weight above 0";
 
@@ -48,6 +55,24 @@ pub fn hosts(_: &mut SchemaGenerator) -> Schema {
             }],
         },
     })
+}
+
+/// The same, at least one, for a whole organisation.
+pub fn some_hosts(generator: &mut SchemaGenerator) -> Schema {
+    let mut schema = hosts(generator);
+    schema.insert("minItems".to_owned(), 1.into());
+    schema.insert("maxItems".to_owned(), 256.into());
+    schema
+}
+
+/// Hosts outside the cluster.
+pub fn external_hosts(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({ "type": "array", "maxItems": 256, "items": { "type": "string", "maxLength": 253 } })
+}
+
+/// What clients connect to.
+pub fn public_addresses(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({ "type": "array", "maxItems": 16, "items": { "type": "string", "maxLength": 253 } })
 }
 
 /// Methods, each once.

@@ -94,10 +94,10 @@ pub fn later_fields(above: &str, place: &str) -> &'static [&'static str] {
         _ => {}
     }
     match place {
-        "" => &["certificates", "cluster"],
+        "" => &["certificates"],
         "rateLimitStore" => &["redis"],
         "defaults" | "policies" => POLICY_LATER,
-        "listeners" => &["http2", "tls", "proxyProtocol", "namespaces", "enforce"],
+        "listeners" => &["http2", "tls", "proxyProtocol", "enforce"],
         "routes" | "rules" => RULE_LATER,
         "retries" => &["grpcStatuses"],
         "loadBalancer" => &["zone"],

@@ -77,6 +77,7 @@ pub fn is_path_form(path: &str) -> bool {
         && path.bytes().all(|b| b.is_ascii_graphic())
 }
 
+/// `/api/` is `/api`; `/` stays.
 pub fn strip_final_slash(path: &str) -> String {
     let stripped = path.strip_suffix('/').unwrap_or(path);
     if stripped.is_empty() { "/".to_owned() } else { stripped.to_owned() }

@@ -7,7 +7,9 @@ use std::ops::RangeInclusive;
 use http::{HeaderName, header};
 
 use super::Part;
+use super::cluster::describe_namespaces;
 use crate::config::Gateway;
+use crate::config::cluster::ListenerTerms;
 use crate::config::describe::Block;
 use crate::config::listener::{ClientAddress, Listener, ListenerLimits, PathReading};
 use crate::config::problem::{Problem, Slug};
@@ -50,6 +52,25 @@ pub fn describe_listeners(parts: &[Part<'_>], problems: &mut Vec<Problem>) -> Ve
         }
     }
     listeners
+}
+
+/// Whose objects may be served on each.
+pub fn describe_terms(parts: &[Part<'_>], problems: &mut Vec<Problem>) -> Vec<ListenerTerms> {
+    if parts.iter().all(|part| part.spec.listeners.is_none()) {
+        return vec![ListenerTerms { name: Listener::default_http().name, namespaces: None }];
+    }
+    let mut terms = Vec::new();
+    for part in parts {
+        for (at, spec) in part.placed("listeners", part.spec.listeners.as_ref()) {
+            let port = u16::try_from(spec.port).unwrap_or_default();
+            let name = spec.name.clone().unwrap_or_else(|| Listener::named_by_port(port).name);
+            let mut block = Block::new(at, problems);
+            let written = spec.namespaces.as_deref();
+            let namespaces = written.map(|_| describe_namespaces("namespaces", written, &mut block));
+            terms.push(ListenerTerms { name, namespaces });
+        }
+    }
+    terms
 }
 
 fn describe_listener(spec: &ListenerSpec, at: &str, problems: &mut Vec<Problem>) -> Option<Listener> {

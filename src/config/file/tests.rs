@@ -11,6 +11,8 @@ use proptest::prelude::*;
 use serde::Serialize;
 
 use super::*;
+use crate::config::ClusterRules;
+use crate::config::cluster::ListenerTerms;
 
 const MINIMAL: &str = include_str!("../../../tests/golden/file/minimal.in.yaml");
 
@@ -22,15 +24,37 @@ fn golden() -> PathBuf {
 #[derive(Serialize)]
 enum Output<'a> {
     #[serde(rename = "gateway")]
-    Gateway(&'a Gateway),
+    Gateway(GatewayAndTerms<'a>),
     #[serde(rename = "problems")]
     Problems(Vec<String>),
+}
+
+/// Beside the Gateway what the file says for the objects of a cluster, if it says anything.
+#[derive(Serialize)]
+struct GatewayAndTerms<'a> {
+    #[serde(flatten)]
+    gateway: &'a Gateway,
+    #[serde(skip_serializing_if = "is_unwritten")]
+    cluster: &'a ClusterRules,
+    #[serde(skip_serializing_if = "Vec::is_empty", rename = "listenersForObjects")]
+    listeners: Vec<&'a ListenerTerms>,
+}
+
+fn is_unwritten(cluster: &&ClusterRules) -> bool {
+    **cluster == ClusterRules::default()
+}
+
+impl<'a> GatewayAndTerms<'a> {
+    fn of(loaded: &'a Loaded) -> Self {
+        let listeners = loaded.terms.listeners.iter().filter(|listener| listener.namespaces.is_some()).collect();
+        Self { gateway: &loaded.gateway, cluster: &loaded.terms.cluster, listeners }
+    }
 }
 
 fn output(files: &[(String, String)]) -> String {
     let parsed = parse(files);
     let output = match &parsed {
-        Ok(loaded) => Output::Gateway(&loaded.gateway),
+        Ok(loaded) => Output::Gateway(GatewayAndTerms::of(loaded)),
         Err(wrong) => {
             Output::Problems(wrong.iter().map(|found| format!("[{}] {found}", found.problem.slug.as_str())).collect())
         }

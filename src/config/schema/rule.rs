@@ -149,6 +149,16 @@ pub fn listener_names(_: &mut SchemaGenerator) -> Schema {
     texts((1, 8), (1, 63), None)
 }
 
+/// Namespaces, at least one.
+pub fn namespaces(_: &mut SchemaGenerator) -> Schema {
+    texts((1, 64), (1, 63), None)
+}
+
+/// Namespaces; none is a choice, too.
+pub fn namespaces_or_none(_: &mut SchemaGenerator) -> Schema {
+    texts((0, 256), (1, 63), None)
+}
+
 /// Names of policies.
 pub fn policy_names(_: &mut SchemaGenerator) -> Schema {
     texts((0, 8), (1, 253), None)

@@ -32,6 +32,10 @@ pub struct ListenerSpec {
     /// What clients may cost.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limits: Option<ListenerLimitsSpec>,
+    /// Whose objects may be served here. Default: everybody's. Outside a cluster it has no effect.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "schema::namespaces_or_none")]
+    pub namespaces: Option<Vec<String>>,
 }
 
 /// What a listener speaks.

@@ -10,8 +10,9 @@
 //! mistakes through.
 //!
 //! Here stand the two documents and how they name servers; `route`, `traffic`, `limit`, `message`, `upstream`,
-//! `listener` and `operator` hold what they are made of.
+//! `listener`, `cluster` and `operator` hold what they are made of.
 
+mod cluster;
 mod limit;
 mod listener;
 mod message;
@@ -24,6 +25,7 @@ use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use kube::KubeSchema;
 use serde::{Deserialize, Serialize};
 
+pub use cluster::*;
 pub use limit::*;
 pub use listener::*;
 pub use message::*;
@@ -103,6 +105,9 @@ pub struct FileSpec {
     /// Where rate limits are counted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rate_limit_store: Option<RateLimitStoreSpec>,
+    /// Whose hosts are whose, and which servers objects may name. Outside a cluster it has no effect.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cluster: Option<ClusterSpec>,
 }
 
 /// The spec of a `GatewayRoute`: the parts of the file that tenants may write.

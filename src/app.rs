@@ -59,6 +59,8 @@ pub struct Settings {
     pub admin: SocketAddr,
     /// Threads that serve.
     pub workers: usize,
+    /// The zone of the cluster that we run in, if it is known.
+    pub zone: Option<String>,
     /// How long it goes on accepting after it was told to end.
     pub drain: Duration,
     /// How long after that moment it ends, whatever still runs.
@@ -143,7 +145,7 @@ struct App {
 impl App {
     async fn start(settings: Settings) -> Result<Self, AppError> {
         let metrics = Arc::new(Metrics::new(settings.workers)?);
-        let registry = Arc::new(Registry::new(Arc::clone(&metrics)));
+        let registry = Arc::new(Registry::in_zone(Arc::clone(&metrics), settings.zone.clone()));
         let published = Arc::new(Published::default());
         let of_registry = Arc::clone(&registry);
         metrics.watch_backends(Box::new(move || of_registry.backends()));

@@ -61,6 +61,7 @@ pub fn run(args: &Args) -> Result<ExitCode, CliError> {
     // Whoever reads only the beginning of it (`| head`) wants the demo all the same.
     let _ = std::io::stdout().write_all(what_to_try(&file, args).as_bytes());
     serve_file(RunArgs {
+        zone: String::new(),
         config: Some(file),
         admin: args.admin,
         workers: None,

@@ -29,6 +29,9 @@ pub struct Args {
     /// Threads that serve. Default: one a core that this process may use.
     #[arg(long, env = "SLUICE_WORKERS", value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub workers: Option<u16>,
+    /// The zone it runs in, for loadBalancer.zone: in a cluster the label topology.kubernetes.io/zone of its node.
+    #[arg(long, env = "SLUICE_ZONE", value_name = "ZONE", default_value = "", hide_default_value = true)]
+    pub zone: String,
     /// How long it goes on accepting after SIGTERM.
     #[arg(long, env = "SLUICE_DRAIN", value_name = "DURATION", default_value = "20s", value_parser = duration)]
     pub drain: Duration,
@@ -111,7 +114,15 @@ fn settings(args: Args) -> Result<Settings, CliError> {
         }),
         None => return Err(CliError::Usage(WHAT_TO_DO.into())),
     };
-    Ok(Settings { source, admin: args.admin, workers, drain: args.drain, drain_deadline: args.drain_deadline })
+    Ok(Settings {
+        source,
+        admin: args.admin,
+        workers,
+        // An empty one is what a pod has whose node tells none.
+        zone: Some(args.zone).filter(|zone| !zone.is_empty()),
+        drain: args.drain,
+        drain_deadline: args.drain_deadline,
+    })
 }
 
 /// Kubernetes sets it in every pod; a kubeconfig named on purpose means the same.

@@ -138,6 +138,12 @@ slugs! {
     ServiceMissing = "service-missing", Answers500;
     /// The Service has no such port.
     PortMissing = "port-missing", Answers500;
+    /// The Service says that something is spoken there which we do not speak.
+    AppProtocol = "app-protocol", Answers500;
+    /// The Service asks for affinity, which is a rule's.
+    SessionAffinity = "session-affinity", Warning;
+    /// A headless Service has no address of its own.
+    HeadlessClusterIp = "headless-clusterip", Answers500;
     /// Something of another namespace, without a grant.
     RefNotPermitted = "ref-not-permitted", Answers500;
     /// Not a size.

@@ -165,12 +165,25 @@ impl Default for Triggers {
 pub struct LoadBalancer {
     /// How.
     pub algorithm: Algorithm,
+    /// Whether endpoints of the own zone come first; none: as the upstream says.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub zone: Option<ZoneUse>,
 }
 
 impl Default for LoadBalancer {
     fn default() -> Self {
-        Self { algorithm: Algorithm::RoundRobin }
+        Self { algorithm: Algorithm::RoundRobin, zone: None }
     }
+}
+
+/// Whether endpoints of the own zone come first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub enum ZoneUse {
+    /// Zones do not count.
+    Ignore,
+    /// The own zone gets what is fair, the excess goes elsewhere.
+    Prefer,
 }
 
 /// How an endpoint is chosen. All obey weights.

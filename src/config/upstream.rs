@@ -6,6 +6,7 @@ use std::time::Duration;
 use http::{Method, StatusCode};
 use serde::Serialize;
 
+use super::cidr::Cidr;
 use super::id::{EndpointId, UpstreamId};
 use super::route::MethodName;
 use super::status_set::StatusSet;
@@ -31,6 +32,12 @@ pub struct Upstream {
     pub is_of_urls: bool,
     /// In the order written; for Services ordered by address, so that equal input gives equal output.
     pub endpoints: Vec<Endpoint>,
+    /// Whether requests stay in the own zone where the rule says nothing about it.
+    #[serde(skip_serializing_if = "super::is_default")]
+    pub prefers_zone: bool,
+    /// Where no connection may go, whatever a name resolves to; empty for servers that the operator wrote.
+    #[serde(skip_serializing_if = "super::is_default")]
+    pub denied: Arc<[Cidr]>,
     /// Knowledge about these servers. Not shown where it is the default.
     #[serde(skip_serializing_if = "super::is_default")]
     /// Shared by those that have the same.
@@ -337,6 +344,9 @@ pub struct Endpoint {
     pub weight: u32,
     /// Whether new work may go there.
     pub state: EndpointState,
+    /// Where it stands, if that is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub zone: Option<String>,
 }
 
 impl Endpoint {

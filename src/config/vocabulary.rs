@@ -100,13 +100,10 @@ pub fn later_fields(above: &str, place: &str) -> &'static [&'static str] {
         "listeners" => &["http2", "tls", "proxyProtocol", "enforce"],
         "routes" | "rules" => RULE_LATER,
         "retries" => &["grpcStatuses"],
-        "loadBalancer" => &["zone"],
         "rateLimits" => &["onStoreError"],
         "security" => &["plaintext", "basic", "apiKey", "jwt", "external", "clientCertificate", "satisfy"],
-        "service" => &["via"],
         "upstreams" | "upstream" => &["protocol", "tls", "proxyProtocol"],
         "active" => &["grpcService"],
-        "endpoints" => &["zone"],
         "observability" => &["tracing"],
         _ => &[],
     }

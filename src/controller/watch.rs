@@ -29,7 +29,7 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tracing::{info, warn};
 
-use super::world::{Change, Kind, Object, RouteObject, SERVICE_NAME_LABEL, Watched};
+use super::world::{Change, Kind, MANAGED_BY_LABEL, Object, RouteObject, SERVICE_NAME_LABEL, Watched};
 
 /// How long one watch lasts; see above. Kubernetes' own clients use minutes, which hides a stall as long.
 const WATCH_SECONDS: u32 = 60;
@@ -79,7 +79,7 @@ impl Watchable for Service {
 impl Watchable for EndpointSlice {
     fn strip(&mut self) {
         if let Some(labels) = &mut self.metadata.labels {
-            labels.retain(|label, _| label == SERVICE_NAME_LABEL);
+            labels.retain(|label, _| label == SERVICE_NAME_LABEL || label == MANAGED_BY_LABEL);
         }
     }
 

@@ -21,6 +21,9 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 /// The label by which a slice names its Service.
 pub const SERVICE_NAME_LABEL: &str = "kubernetes.io/service-name";
 
+/// The label by which a slice names who wrote it.
+pub const MANAGED_BY_LABEL: &str = "endpointslice.kubernetes.io/managed-by";
+
 /// Whose objects are served.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ClassSettings {
@@ -281,7 +284,9 @@ impl World {
 }
 
 fn slices_say_the_same(old: &EndpointSlice, new: &EndpointSlice) -> bool {
-    old.endpoints == new.endpoints
+    let writer = |slice: &EndpointSlice| slice.metadata.labels.as_ref()?.get(MANAGED_BY_LABEL).cloned();
+    writer(old) == writer(new)
+        && old.endpoints == new.endpoints
         && old.ports == new.ports
         && old.address_type == new.address_type
         && old.metadata.uid == new.metadata.uid

@@ -10,8 +10,7 @@ use crate::config::vocabulary::{later_fields, later_fields_in_objects};
 
 const LISTS: [&str; 4] = ["certificates", "errorPages", "grants", "mirrors"];
 const LISTS_OF_NUMBERS: [&str; 1] = ["grpcStatuses"];
-const TEXTS: [&str; 9] =
-    ["grpcService", "maxAge", "onStoreError", "plaintext", "protocol", "proxyProtocol", "satisfy", "via", "zone"];
+const TEXTS: [&str; 7] = ["grpcService", "maxAge", "onStoreError", "plaintext", "protocol", "proxyProtocol", "satisfy"];
 
 /// Adds them to the schema of a place, given with the one above it, and to all below it.
 pub(super) fn refuse((above, place): (&str, &str), schema: &mut Value) {

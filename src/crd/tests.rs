@@ -149,7 +149,6 @@ fn what_objects_cannot_have_is_refused_by_the_schema() {
             refused(&place["properties"]["security"], name);
         }
         refused(&place["properties"]["retries"], "grpcStatuses");
-        refused(&place["properties"]["loadBalancer"], "zone");
         refused(&place["properties"]["rateLimits"]["items"], "onStoreError");
     }
     refused(&spec, "certificates");

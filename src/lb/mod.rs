@@ -15,6 +15,8 @@
 //! | [random](random) | weights | none | one candidate |
 //! | [consistent hash](consistent_hash) | the request, weights, load if bounded | a table | one look; every candidate if bounded and busy |
 //!
+//! [`zoned`] stands before any of them and has the own zone go first.
+//!
 //! What always holds, whatever the algorithm: a candidate of weight 0 or one that may not be used is never chosen,
 //! and somebody is chosen as long as one is left. A balancer is made for one set of candidates, each at its place; a
 //! changed set gets a new balancer, which goes on where the old one stood ([`Balancer::adopt`]). Called by `upstream`
@@ -31,6 +33,7 @@ pub mod random;
 pub mod ring;
 pub mod round_robin;
 pub mod weighted;
+pub mod zoned;
 
 use crate::config::traffic::Algorithm;
 
@@ -42,6 +45,7 @@ pub use least_connections::LeastConnections;
 pub use random::Random;
 pub use round_robin::RoundRobin;
 pub use weighted::Weighted;
+pub use zoned::Zoned;
 
 /// What can be chosen from, as seen at this moment.
 pub trait Candidates {

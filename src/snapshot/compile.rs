@@ -158,7 +158,7 @@ impl Compiler {
         };
         let traffic = &rule.traffic;
         PlanTarget::Upstream(Arc::new(ToUpstream {
-            choice: upstream.choice(&traffic.load_balancer.algorithm),
+            choice: upstream.choice(&traffic.load_balancer),
             edits: Edits::of_request([&traffic.request_headers, &target.request_headers]),
             answer_edits: Edits::of_response([&traffic.response_headers, &target.response_headers]),
             upstream,

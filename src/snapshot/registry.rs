@@ -32,11 +32,18 @@ pub struct Registry {
     /// Keys of one limiter at most.
     max_keys: AtomicUsize,
     metrics: Arc<Metrics>,
+    /// Where we run, if that is known.
+    zone: Option<String>,
 }
 
 impl Registry {
-    /// An empty one, counting into `metrics`.
+    /// An empty one, counting into `metrics`, in no zone.
     pub fn new(metrics: Arc<Metrics>) -> Self {
+        Self::in_zone(metrics, None)
+    }
+
+    /// An empty one in this zone of the cluster.
+    pub fn in_zone(metrics: Arc<Metrics>, zone: Option<String>) -> Self {
         Self {
             upstreams: Mutex::default(),
             adopted: Mutex::default(),
@@ -44,6 +51,7 @@ impl Registry {
             gates: Mutex::default(),
             max_keys: AtomicUsize::new(Gateway::default().rate_limit_keys),
             metrics,
+            zone,
         }
     }
 
@@ -68,7 +76,7 @@ impl Registry {
                     known.update(upstream);
                     known
                 }
-                _ => Arc::new(LiveUpstream::new(upstream, self.metrics.service(&upstream.label))),
+                _ => Arc::new(LiveUpstream::new(upstream, self.metrics.service(&upstream.label), self.zone.as_deref())),
             };
             upstreams.insert(upstream.id.clone(), live);
         }

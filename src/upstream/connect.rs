@@ -23,7 +23,8 @@ use tokio::time::{sleep, timeout};
 
 use super::endpoint::Address;
 use super::http1::Connection;
-use super::resolve::Resolver;
+use super::resolve::{Addresses, Resolver};
+use crate::config::Cidr;
 
 /// Why there is no connection. In every case nothing of the request was sent.
 #[derive(Debug, thiserror::Error)]
@@ -37,6 +38,9 @@ pub enum ConnectError {
     /// We have no port, descriptor or memory for it: no fault of the endpoint.
     #[error("nothing is left here to connect with")]
     Exhausted(#[source] io::Error),
+    /// Whoever wrote this endpoint may not reach that address.
+    #[error("{0} is in cluster.denyAddresses")]
+    Denied(IpAddr),
     /// It took too long.
     #[error("connecting took too long")]
     Timeout,
@@ -69,21 +73,26 @@ const PROBES: u32 = 4;
 const UNACKNOWLEDGED: Duration = Duration::from_secs(60);
 
 /// Connects; the time bounds the look-up of a name and all its addresses together. Zero: no bound. `held` is
-/// dropped when the connection is closed, or at once if there is none.
+/// dropped when the connection is closed, or at once if there is none. No connection is made to an address in `denied`: a
+/// name of somebody else's may resolve to anything, and to something else at each look.
 ///
 /// # Errors
 /// [`ConnectError`]; dropping the future leaves nothing behind.
 pub async fn connect(
     resolver: &Resolver,
     address: &Address,
+    denied: &[Cidr],
     within: Duration,
     held: Option<Box<dyn Any + Send>>,
 ) -> Result<Box<Connection>, ConnectError> {
     let attempt = async {
         match address {
-            Address::Socket(socket) => TcpStream::connect(socket).await.map_err(ConnectError::of),
+            Address::Socket(socket) => {
+                check_permitted(socket.ip(), denied)?;
+                TcpStream::connect(socket).await.map_err(ConnectError::of)
+            }
             // In a box: the plain case shall not carry its weight.
-            Address::Name(name, port) => Box::pin(connect_by_name(resolver, name, *port)).await,
+            Address::Name(name, port) => Box::pin(connect_by_name(resolver, name, *port, denied)).await,
         }
     };
     let stream = if within.is_zero() {
@@ -106,13 +115,43 @@ fn prepare(stream: &TcpStream) -> io::Result<()> {
     Ok(())
 }
 
-async fn connect_by_name(resolver: &Resolver, name: &str, port: u16) -> Result<TcpStream, ConnectError> {
-    let addresses = resolver.addresses(name).await.map_err(ConnectError::Lookup)?;
+/// Whether a connection may be made to this address.
+///
+/// # Errors
+/// [`ConnectError::Denied`]
+pub fn check_permitted(address: IpAddr, denied: &[Cidr]) -> Result<(), ConnectError> {
+    let is_denied = denied.iter().any(|range| range.contains(address));
+    if is_denied { Err(ConnectError::Denied(address.to_canonical())) } else { Ok(()) }
+}
+
+async fn connect_by_name(
+    resolver: &Resolver,
+    name: &str,
+    port: u16,
+    denied: &[Cidr],
+) -> Result<TcpStream, ConnectError> {
+    let mut addresses = resolver.addresses(name).await.map_err(ConnectError::Lookup)?;
+    if !denied.is_empty() {
+        addresses = permitted(&addresses, denied)?;
+    }
     let (used, stream) = first_to_answer(&addresses, |ip| TcpStream::connect(SocketAddr::new(ip, port))).await?;
     if addresses.first() != Some(&used) {
         resolver.prefer(name, used);
     }
     Ok(stream)
+}
+
+/// Those that may be connected to.
+fn permitted(addresses: &[IpAddr], denied: &[Cidr]) -> Result<Addresses, ConnectError> {
+    let mut refused = None;
+    let mut permitted = Vec::new();
+    for address in addresses {
+        match check_permitted(*address, denied) {
+            Ok(()) => permitted.push(*address),
+            Err(error) => refused = Some(error),
+        }
+    }
+    refused.filter(|_| permitted.is_empty()).map_or_else(|| Ok(permitted.into()), Err)
 }
 
 /// Tries addresses, each with a head start before the next; the first that answers.

@@ -28,7 +28,7 @@ use arc_swap::{ArcSwap, Guard};
 
 use crate::circuitbreaker::budget::RetryBudget;
 use crate::circuitbreaker::limits::Room;
-use crate::config::traffic::Algorithm;
+use crate::config::traffic::{Algorithm, LoadBalancer, ZoneUse};
 use crate::config::{Endpoint, Upstream, UpstreamId};
 use crate::health::{Ejections, Rest};
 use crate::observe::metrics::ServiceMetrics;
@@ -47,6 +47,8 @@ pub struct LiveUpstream {
     /// Locked by changes only; a choice that nobody holds leaves its place to the next one.
     choices: Mutex<Vec<Weak<Choice>>>,
     metrics: Arc<ServiceMetrics>,
+    /// Where we run, if that is known.
+    zone: Option<Box<str>>,
     ejections: Ejections,
     /// Requests running and waiting, all rules together.
     pub room: Arc<Room>,
@@ -58,13 +60,18 @@ pub struct LiveUpstream {
 #[derive(Debug)]
 pub struct Choice {
     number: usize,
-    algorithm: Algorithm,
+    how: LoadBalancer,
 }
 
 impl Choice {
     /// How.
     pub fn algorithm(&self) -> &Algorithm {
-        &self.algorithm
+        &self.how.algorithm
+    }
+
+    /// Whether the own zone comes first, in this upstream.
+    fn prefers_zone(&self, described: &Upstream) -> bool {
+        self.how.zone.map_or(described.prefers_zone, |zone| zone == ZoneUse::Prefer)
     }
 
     fn number(&self) -> usize {
@@ -73,14 +80,15 @@ impl Choice {
 }
 
 impl LiveUpstream {
-    /// Brings an upstream to life.
-    pub fn new(described: &Arc<Upstream>, metrics: Arc<ServiceMetrics>) -> Self {
+    /// Brings an upstream to life, as seen from this zone.
+    pub fn new(described: &Arc<Upstream>, metrics: Arc<ServiceMetrics>, zone: Option<&str>) -> Self {
         let empty = EndpointSet::empty(Arc::clone(described));
         let upstream = Self {
             id: described.id.clone(),
             current: ArcSwap::from_pointee(empty),
             choices: Mutex::default(),
             metrics,
+            zone: zone.map(Into::into),
             ejections: Ejections::default(),
             room: Arc::default(),
             budget: RetryBudget::default(),
@@ -104,21 +112,21 @@ impl LiveUpstream {
         self.current.load()
     }
 
-    /// The choice of this algorithm, for as long as it is held; the same for everybody who asks alike.
-    pub fn choice(&self, algorithm: &Algorithm) -> Arc<Choice> {
+    /// This choice, for as long as it is held; the same for everybody who asks alike.
+    pub fn choice(&self, how: &LoadBalancer) -> Arc<Choice> {
         let mut choices = self.choices.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(known) = choices.iter().filter_map(Weak::upgrade).find(|known| known.algorithm == *algorithm) {
+        if let Some(known) = choices.iter().filter_map(Weak::upgrade).find(|known| known.how == *how) {
             return known;
         }
         let free = choices.iter().position(|choice| choice.strong_count() == 0);
         let number = free.unwrap_or(choices.len());
-        let choice = Arc::new(Choice { number, algorithm: algorithm.clone() });
+        let choice = Arc::new(Choice { number, how: how.clone() });
         match choices.get_mut(number) {
             Some(place) => *place = Arc::downgrade(&choice),
             None => choices.push(Arc::downgrade(&choice)),
         }
         let old = self.current.load();
-        self.current.store(Arc::new(old.with_choice(&choice)));
+        self.current.store(Arc::new(old.with_choice(&choice, self.zone.as_deref())));
         choice
     }
 
@@ -142,7 +150,13 @@ impl LiveUpstream {
         for member in &members {
             member.endpoint.health().adopt(&described.settings);
         }
-        self.current.store(Arc::new(EndpointSet::new(Arc::clone(described), members, &held, &old)));
+        self.current.store(Arc::new(EndpointSet::new(
+            Arc::clone(described),
+            members,
+            &held,
+            &old,
+            self.zone.as_deref(),
+        )));
         // Limits may be higher, endpoints may be new.
         self.room.look_again();
     }
@@ -152,7 +166,12 @@ impl LiveUpstream {
             Some(known) => Arc::clone(known),
             None => Arc::new(LiveEndpoint::new(upstream, described, &self.room, now)),
         };
-        Member { endpoint, weight: described.weight, state: described.state }
+        Member {
+            endpoint,
+            weight: described.weight,
+            state: described.state,
+            zone: described.zone.as_deref().map(Into::into),
+        }
     }
 }
 
@@ -162,7 +181,9 @@ impl LiveUpstream {
         let set = self.current.load();
         let Some(settings) = &set.settings().active_health else { return Vec::new() };
         let settings = Arc::new(settings.clone());
+        let denied = &set.described().denied;
         let target = |member: &Member| ProbeTarget {
+            denied: Arc::clone(denied),
             number: member.endpoint.number(),
             address: member.endpoint.address().clone(),
             authority: member.endpoint.authority().to_owned(),

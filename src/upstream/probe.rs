@@ -15,6 +15,7 @@
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
 use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -24,14 +25,16 @@ use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
 use http::{Method, StatusCode, header};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::net::{TcpStream, lookup_host};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
+use crate::config::Cidr;
 use crate::config::upstream::{ActiveHealth, HttpProbe, Probe};
 use crate::health::{Health, Schedule, Status};
 
+use super::connect::check_permitted;
 use super::endpoint::Address;
 use super::http1::head::{self, ResponseError};
 
@@ -50,6 +53,8 @@ const USER_AGENT: &str = "sluice-probe";
 /// An endpoint to be probed.
 #[derive(Clone, Debug)]
 pub struct ProbeTarget {
+    /// Where no probe may go.
+    pub denied: Arc<[Cidr]>,
     /// Of the endpoint; unique in the process.
     pub number: u64,
     /// Where it is.
@@ -191,23 +196,41 @@ fn asks_the_same(one: &ActiveHealth, other: &ActiveHealth) -> bool {
 }
 
 async fn probe_in_time(target: ProbeTarget) -> Ended {
-    let ProbeTarget { number, address, authority, settings, .. } = target;
-    let found = timeout(settings.timeout, probe(&address, &authority, &settings)).await;
+    let ProbeTarget { number, address, authority, denied, settings, .. } = target;
+    let connected = connect(&address, settings.port, &denied);
+    let found = timeout(settings.timeout, probe(connected, &authority, &settings)).await;
     Ended { number, asked: settings, found: found.unwrap_or(Err(ProbeError::Timeout)) }
 }
 
-async fn probe(address: &Address, authority: &str, settings: &ActiveHealth) -> Result<(), ProbeError> {
-    let stream = connect(address, settings.port).await.map_err(ProbeError::Connect)?;
+async fn probe(
+    connected: impl Future<Output = io::Result<TcpStream>>,
+    authority: &str,
+    settings: &ActiveHealth,
+) -> Result<(), ProbeError> {
+    let stream = connected.await.map_err(ProbeError::Connect)?;
     let Probe::Http(asked) = &settings.probe else { return Ok(()) };
     let status = ask(stream, asked, authority).await?;
     if asked.statuses.contains(status) { Ok(()) } else { Err(ProbeError::Status(status)) }
 }
 
-/// The addresses of a name are tried in turn.
-async fn connect(address: &Address, port: Option<u16>) -> io::Result<TcpStream> {
-    match address {
-        Address::Socket(socket) => TcpStream::connect((socket.ip(), port.unwrap_or(socket.port()))).await,
-        Address::Name(name, own) => TcpStream::connect((name.as_str(), port.unwrap_or(*own))).await,
+/// The addresses of a name are tried in turn, but for those that may not be connected to.
+async fn connect(address: &Address, port: Option<u16>, denied: &[Cidr]) -> io::Result<TcpStream> {
+    let found: Vec<SocketAddr> = match address {
+        Address::Socket(socket) => vec![SocketAddr::new(socket.ip(), port.unwrap_or(socket.port()))],
+        Address::Name(name, own) => lookup_host((name.as_str(), port.unwrap_or(*own))).await?.collect(),
+    };
+    let mut refused = None;
+    let is_permitted = |found: &SocketAddr| match check_permitted(found.ip(), denied) {
+        Ok(()) => true,
+        Err(error) => {
+            refused = Some(error);
+            false
+        }
+    };
+    let permitted: Vec<SocketAddr> = found.into_iter().filter(is_permitted).collect();
+    match refused {
+        Some(error) if permitted.is_empty() => Err(io::Error::new(io::ErrorKind::PermissionDenied, error)),
+        _ => TcpStream::connect(permitted.as_slice()).await,
     }
 }
 

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use crate::config::{EndpointId, EndpointState, Upstream, UpstreamSettings};
 use crate::health;
-use crate::lb::{self, Ask, Balancer, Candidates};
+use crate::lb::{self, Ask, Balancer, Candidates, Zoned};
 
 use super::endpoint::LiveEndpoint;
 use super::permit::Taken;
@@ -40,6 +40,8 @@ pub struct Member {
     pub weight: u32,
     /// Whether new work may go there.
     pub state: EndpointState,
+    /// Where it stands, if that is known.
+    pub zone: Option<Arc<str>>,
 }
 
 /// Why no endpoint can be picked.
@@ -78,6 +80,7 @@ impl EndpointSet {
         members: Vec<Member>,
         choices: &[Option<Arc<Choice>>],
         old: &EndpointSet,
+        zone: Option<&str>,
     ) -> Self {
         let is_active = |member: &Member| member.state == EndpointState::Active && member.weight > 0;
         let uses_draining = !members.iter().any(is_active);
@@ -87,20 +90,20 @@ impl EndpointSet {
             .enumerate()
             .map(|(number, choice)| {
                 let earlier = old.balancers.get(number).and_then(Option::as_deref);
-                choice.as_ref().map(|choice| set.balancer(choice, earlier))
+                choice.as_ref().map(|choice| set.balancer(choice, earlier, zone))
             })
             .collect();
         set
     }
 
     /// The same with a balancer for one more choice.
-    pub(super) fn with_choice(&self, choice: &Choice) -> Self {
+    pub(super) fn with_choice(&self, choice: &Choice, zone: Option<&str>) -> Self {
         let mut balancers = self.balancers.clone();
         if balancers.len() <= choice.number() {
             balancers.resize(choice.number() + 1, None);
         }
         if let Some(place) = balancers.get_mut(choice.number()) {
-            *place = Some(self.balancer(choice, None));
+            *place = Some(self.balancer(choice, None, zone));
         }
         Self {
             described: Arc::clone(&self.described),
@@ -110,14 +113,21 @@ impl EndpointSet {
         }
     }
 
-    fn balancer(&self, choice: &Choice, earlier: Option<&dyn Balancer>) -> Arc<dyn Balancer> {
+    /// `zone`: where we run.
+    fn balancer(&self, choice: &Choice, earlier: Option<&dyn Balancer>, zone: Option<&str>) -> Arc<dyn Balancer> {
         let members: Vec<lb::Member<'_>> = self
             .members
             .iter()
             .map(|member| lb::Member { id: member.endpoint.id().as_str(), weight: self.share(member) })
             .collect();
         let changes = self.settings().slow_start.is_some();
-        let balancer = lb::balancer(choice.algorithm(), &members, changes);
+        let balancer: Box<dyn Balancer> = match zone.filter(|_| choice.prefers_zone(&self.described)) {
+            Some(own) => {
+                let zones: Vec<Option<&str>> = self.members.iter().map(|member| member.zone.as_deref()).collect();
+                Box::new(Zoned::new(choice.algorithm(), &members, &zones, own, changes))
+            }
+            None => lb::balancer(choice.algorithm(), &members, changes),
+        };
         if let Some(earlier) = earlier {
             balancer.adopt(earlier);
         }

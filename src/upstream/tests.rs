@@ -5,6 +5,7 @@ use std::time::Duration;
 use http::StatusCode;
 
 use super::*;
+use crate::config::traffic::Algorithm;
 use crate::config::upstream::{CircuitBreaker, Limits, SlowStart};
 use crate::config::{EndpointId, EndpointState, UpstreamSettings};
 use crate::lb::Ask;
@@ -23,6 +24,7 @@ fn described_with(members: &[(&str, u32, EndpointState)], settings: UpstreamSett
                 port: 80,
                 weight: *weight,
                 state: *state,
+                zone: None,
             };
             endpoint.id = EndpointId::new(endpoint.authority());
             endpoint
@@ -33,8 +35,14 @@ fn described_with(members: &[(&str, u32, EndpointState)], settings: UpstreamSett
         label: "shop/users:http".into(),
         is_of_urls: false,
         endpoints,
+        prefers_zone: false,
+        denied: Arc::default(),
         settings: settings.into(),
     })
+}
+
+fn by(algorithm: Algorithm) -> LoadBalancer {
+    LoadBalancer { algorithm, zone: None }
 }
 
 fn live(members: &[(&str, u32, EndpointState)]) -> Arc<LiveUpstream> {
@@ -43,11 +51,11 @@ fn live(members: &[(&str, u32, EndpointState)]) -> Arc<LiveUpstream> {
 
 fn live_with(members: &[(&str, u32, EndpointState)], settings: UpstreamSettings) -> Arc<LiveUpstream> {
     let metrics = ServiceMetrics::new("shop/users:http", 1);
-    Arc::new(LiveUpstream::new(&described_with(members, settings), metrics))
+    Arc::new(LiveUpstream::new(&described_with(members, settings), metrics, None))
 }
 
 fn pick(upstream: &Arc<LiveUpstream>, tried: &[Arc<LiveEndpoint>], now: Instant) -> Result<Permit, NoEndpoint> {
-    let choice = upstream.choice(&Algorithm::RoundRobin);
+    let choice = upstream.choice(&by(Algorithm::RoundRobin));
     upstream.current().pick(upstream, &choice, Ask::default(), tried, now)
 }
 
@@ -55,7 +63,7 @@ const ACTIVE: EndpointState = EndpointState::Active;
 const DRAINING: EndpointState = EndpointState::Draining;
 
 fn picks(upstream: &Arc<LiveUpstream>, count: usize) -> Vec<String> {
-    let choice = upstream.choice(&Algorithm::RoundRobin);
+    let choice = upstream.choice(&by(Algorithm::RoundRobin));
     let now = Instant::now();
     let one = || upstream.current().pick(upstream, &choice, Ask::default(), &[], now);
     (0..count).filter_map(|_| one().ok()).map(|permit| permit.endpoint().id().as_str().to_owned()).collect()
@@ -109,18 +117,18 @@ fn h084_load_is_given_back_once() {
 #[test]
 fn two_rules_that_choose_alike_move_one_cursor_and_an_unused_choice_makes_room() {
     let upstream = live(&[("10.0.0.1", 1, ACTIVE), ("10.0.0.2", 1, ACTIVE)]);
-    let (first, second) = (upstream.choice(&Algorithm::RoundRobin), upstream.choice(&Algorithm::RoundRobin));
+    let (first, second) = (upstream.choice(&by(Algorithm::RoundRobin)), upstream.choice(&by(Algorithm::RoundRobin)));
     assert!(Arc::ptr_eq(&first, &second));
-    let random = upstream.choice(&Algorithm::Random);
+    let random = upstream.choice(&by(Algorithm::Random));
     let number = random.number();
     drop(random);
-    assert_eq!(upstream.choice(&Algorithm::LeastConnections).number(), number);
+    assert_eq!(upstream.choice(&by(Algorithm::LeastConnections)).number(), number);
 }
 
 #[test]
 fn h102_an_endpoint_that_fails_in_a_row_is_left_alone_but_never_the_last_one() {
     let upstream = live(&[("10.0.0.1", 1, ACTIVE), ("10.0.0.2", 1, ACTIVE)]);
-    let _held = upstream.choice(&Algorithm::RoundRobin);
+    let _held = upstream.choice(&by(Algorithm::RoundRobin));
     let now = Instant::now();
     let fail_all = |times: usize| {
         for _ in 0..times {
@@ -203,4 +211,28 @@ fn a_new_endpoint_warms_up() {
     assert_eq!(endpoint.warmth(&slow, now, 100), 10);
     assert!((49..=51).contains(&endpoint.warmth(&slow, now + Duration::from_secs(15), 100)));
     assert_eq!(endpoint.warmth(&slow, now + Duration::from_secs(31), 100), 100);
+}
+
+#[test]
+fn requests_stay_in_the_own_zone_if_the_rule_or_else_the_upstream_says_so() {
+    let mut described = (*described(&[("10.0.0.1", 1, ACTIVE), ("10.0.0.2", 1, ACTIVE)])).clone();
+    for (endpoint, zone) in described.endpoints.iter_mut().zip(["a", "b"]) {
+        endpoint.zone = Some(zone.to_owned());
+    }
+    let hosts = |prefers_zone, zone, own: Option<&str>| {
+        let described = Arc::new(Upstream { prefers_zone, ..described.clone() });
+        let upstream = Arc::new(LiveUpstream::new(&described, ServiceMetrics::new("x", 1), own));
+        let choice = upstream.choice(&LoadBalancer { algorithm: Algorithm::RoundRobin, zone });
+        let mut hosts: Vec<String> = (0..4)
+            .map(|_| upstream.current().pick(&upstream, &choice, Ask::default(), &[], Instant::now()).unwrap())
+            .map(|permit| permit.endpoint().authority().to_owned())
+            .collect();
+        hosts.dedup();
+        hosts
+    };
+    assert_eq!(hosts(false, Some(ZoneUse::Prefer), Some("b")), ["10.0.0.2:80"]);
+    assert_eq!(hosts(true, None, Some("b")), ["10.0.0.2:80"]);
+    assert_eq!(hosts(true, Some(ZoneUse::Ignore), Some("b")).len(), 4);
+    assert_eq!(hosts(true, None, None).len(), 4, "nobody knows where we are");
+    assert_eq!(hosts(false, None, Some("b")).len(), 4);
 }

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::config::traffic::{Algorithm, ConsistentHash, HashTable};
+use crate::config::traffic::{Algorithm, ConsistentHash, HashTable, LoadBalancer, ZoneUse};
 use crate::config::upstream::{ActiveHealth, CircuitBreaker, Limits, PassiveHealth, Probe, UpstreamSettings};
 use crate::config::{Action, Attribute, Destination, Endpoint, EndpointState, Gateway, Rule, Target, Upstream};
 
@@ -56,7 +56,7 @@ pub fn of(gateway: &Gateway, rule: &Rule) -> Vec<Share> {
                 upstream: upstream.label.clone(),
                 weight: target.weight,
                 percent,
-                balancer: balancer(&rule.traffic.load_balancer.algorithm, upstream),
+                balancer: balancer(&rule.traffic.load_balancer, upstream),
                 endpoints: upstream.endpoints.iter().map(endpoint).collect(),
                 steps,
                 settings: settings(&upstream.settings),
@@ -71,10 +71,19 @@ fn endpoint(endpoint: &Endpoint) -> String {
         EndpointState::Active => "",
         EndpointState::Draining => ", draining",
     };
-    format!("{} (weight {}{draining})", endpoint.authority(), endpoint.weight)
+    let zone = endpoint.zone.as_ref().map(|zone| format!(", zone {zone}")).unwrap_or_default();
+    format!("{} (weight {}{draining}{zone})", endpoint.authority(), endpoint.weight)
 }
 
-fn balancer(algorithm: &Algorithm, upstream: &Upstream) -> String {
+fn balancer(how: &LoadBalancer, upstream: &Upstream) -> String {
+    let algorithm = algorithm(&how.algorithm, upstream);
+    if how.zone.map_or(upstream.prefers_zone, |zone| zone == ZoneUse::Prefer) {
+        return format!("{algorithm}, in the own zone while it has its fair share");
+    }
+    algorithm
+}
+
+fn algorithm(algorithm: &Algorithm, upstream: &Upstream) -> String {
     let is_even = upstream.endpoints.windows(2).all(|pair| matches!(pair, [a, b] if a.weight == b.weight));
     match algorithm {
         Algorithm::RoundRobin if is_even => "round robin".into(),

@@ -124,7 +124,7 @@ fn busy_traffic() -> Traffic {
         }),
         retries: Retries { statuses: StatusSet::of(&[(503, 503)]), ..Retries::default() },
         timeouts: Timeouts { request: Duration::from_secs(30), ..Timeouts::default() },
-        load_balancer: LoadBalancer { algorithm: crate::config::traffic::Algorithm::LeastConnections },
+        load_balancer: LoadBalancer { algorithm: crate::config::traffic::Algorithm::LeastConnections, zone: None },
         ..Traffic::default()
     }
 }
@@ -136,12 +136,15 @@ fn shop() -> Gateway {
         port: 8080,
         weight,
         state: EndpointState::Active,
+        zone: None,
     };
     let users = Upstream {
         id: UpstreamId::new("users"),
         label: "users".into(),
         is_of_urls: false,
         endpoints: vec![endpoint("10.1.0.11", 1), endpoint("10.1.0.12", 2)],
+        prefers_zone: false,
+        denied: Arc::default(),
         settings: UpstreamSettings { circuit_breaker: Some(Default::default()), ..UpstreamSettings::default() }.into(),
     };
     let to_users = Target::plain(Destination::Upstream(UpstreamId::new("users")), 3);

@@ -222,6 +222,8 @@ fn add_server(
         label: label.to_owned(),
         is_of_urls: true,
         endpoints: vec![endpoint],
+        prefers_zone: false,
+        denied: Arc::default(),
         settings: Arc::clone(defaults),
     });
 }

@@ -44,7 +44,8 @@ pub fn describe_url(text: &str, weight: u32, scope: &dyn Scope, at: &str) -> Res
         return Err(no_url());
     }
     scope.check_url_host(&host, at)?;
-    let mut endpoint = Endpoint { id: EndpointId::new(""), host, port, weight, state: EndpointState::Active };
+    let mut endpoint =
+        Endpoint { id: EndpointId::new(""), host, port, weight, state: EndpointState::Active, zone: None };
     endpoint.id = EndpointId::new(endpoint.authority());
     Ok(endpoint)
 }

@@ -112,6 +112,7 @@ fn with_state_and_id(mut endpoint: Endpoint, spec: &EndpointSpec) -> Endpoint {
     if let Some(id) = &spec.id {
         endpoint.id = EndpointId::new(format!("{}/{id}", endpoint.authority()));
     }
+    endpoint.zone.clone_from(&spec.zone);
     endpoint.state = match spec.state.unwrap_or_default() {
         EndpointStateSpec::Active => EndpointState::Active,
         EndpointStateSpec::Draining => EndpointState::Draining,

@@ -9,10 +9,11 @@ use super::reader::{Reader, count};
 use crate::config::problem::{Problem, Slug};
 use crate::config::schema::BOUNDED_LOAD_MESSAGE;
 use crate::config::spec::{
-    AlgorithmSpec, HashTableSpec, LoadBalancerSpec, RetriesSpec, TimeoutsSpec, TrafficFields, TriggerSpec,
+    AlgorithmSpec, HashTableSpec, LoadBalancerSpec, RetriesSpec, TimeoutsSpec, TrafficFields, TriggerSpec, ZoneUseSpec,
 };
 use crate::config::traffic::{
     Algorithm, ConsistentHash, DEFAULT_BOUNDED_LOAD_PERCENT, HashTable, LoadBalancer, Retries, Triggers, Upgrades,
+    ZoneUse,
 };
 
 /// 16 MiB: such bodies are held in memory, one for each request that is tried.
@@ -126,7 +127,11 @@ impl Reader<'_> {
                 Algorithm::ConsistentHash(ConsistentHash { hash_on, table, bounded_load_percent })
             }
         };
-        LoadBalancer { algorithm }
+        let zone = spec.zone.map(|zone| match zone {
+            ZoneUseSpec::Ignore => ZoneUse::Ignore,
+            ZoneUseSpec::Prefer => ZoneUse::Prefer,
+        });
+        LoadBalancer { algorithm, zone }
     }
 
     /// Tokens of the `Upgrade` header, in lower case.

@@ -88,7 +88,15 @@ fn describe_upstream(
         return None;
     }
     scope.upstreams.insert(name.clone(), at.to_owned());
-    Some(Upstream { id: UpstreamId::new(name.as_str()), label: name.clone(), is_of_urls: false, endpoints, settings })
+    Some(Upstream {
+        id: UpstreamId::new(name.as_str()),
+        label: name.clone(),
+        is_of_urls: false,
+        endpoints,
+        prefers_zone: false,
+        denied: Arc::default(),
+        settings,
+    })
 }
 
 impl Scope for FileScope {

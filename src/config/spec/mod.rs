@@ -78,6 +78,21 @@ pub struct ServiceSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 63))]
     pub namespace: Option<String>,
+    /// endpoints: its pods are balanced here; clusterIP: by the cluster, for meshes. Default endpoints.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub via: Option<ViaSpec>,
+}
+
+/// Who balances the servers of a Service.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum ViaSpec {
+    /// Sluice, which knows each of them.
+    #[default]
+    Endpoints,
+    /// The cluster, behind one address: no balancing, health or stickiness here.
+    #[serde(rename = "clusterIP")]
+    ClusterIp,
 }
 
 /// The file (file only).

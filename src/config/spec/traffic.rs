@@ -175,6 +175,20 @@ pub struct LoadBalancerSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "schema::bounded_load")]
     pub bounded_load_percent: Option<i32>,
+    /// prefer: requests stay in the own zone as long as it has its fair share of usable endpoints. Default: what the
+    /// Service's trafficDistribution says, else ignore.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub zone: Option<ZoneUseSpec>,
+}
+
+/// Whether endpoints of the own zone come first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum ZoneUseSpec {
+    /// Zones do not count.
+    Ignore,
+    /// The own zone gets what is fair, the excess goes elsewhere.
+    Prefer,
 }
 
 /// How an endpoint is chosen.

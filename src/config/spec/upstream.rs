@@ -315,6 +315,10 @@ pub struct EndpointSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0, max = 1_000_000))]
     pub weight: Option<i32>,
+    /// Where it stands, for loadBalancer.zone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 63))]
+    pub zone: Option<String>,
     /// draining: running exchanges stay, new ones come only when no active endpoint is left. Default active.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub state: Option<EndpointStateSpec>,

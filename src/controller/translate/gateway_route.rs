@@ -15,7 +15,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::references::namespace_of;
-use super::services::{self, Found, ServicePort, Unusable};
+use super::services::{self, Found, ServicePort, Unusable, Warning};
 use crate::config::describe::{
     Layer, Scope, Surroundings, describe_endpoints, describe_routes, describe_settings, find_duplicates,
 };
@@ -159,6 +159,7 @@ fn describe_spec(spec: &ObjectSpec, object: &RouteObject, world: &World) -> Part
         .collect();
     let duplicates = own_duplicates(&described.routes);
     let rules = count_rules(routes, &described.routes);
+    problems.append(&mut scope.warnings);
     let with_host = described.routes.into_iter().enumerate().filter(|(_, route)| !route.hosts.is_empty());
     let routes_that_serve: Vec<PartRoute> = with_host
         .map(|(index, route)| PartRoute { uses: upstreams_of(&route), route: Arc::new(route), index })
@@ -253,7 +254,7 @@ fn describe_upstream(
     let settings = describe_settings(&spec.settings, &scope.upstream_defaults(), &at, &mut unreadable);
     problems.extend(unreadable.into_iter().map(|problem| Problem { effect: Effect::Ignored, ..problem }));
     match scope.ask(service) {
-        Ok(port) => Some(PartSettings { index, upstream: port.id, settings }),
+        Ok(port) => Some(PartSettings { index, upstream: port.settings_of, settings }),
         Err(Unusable { slug, message }) => {
             problems.push(ignored(format!("{at}.service"), slug, message));
             None
@@ -284,6 +285,9 @@ struct ObjectScope<'a> {
     source: Source,
     upstreams: &'a [UpstreamSpec],
     asked: Asked,
+    /// What Services say that does not count, once for each port.
+    warnings: Vec<Problem>,
+    warned_of: BTreeSet<UpstreamId>,
 }
 
 impl<'a> ObjectScope<'a> {
@@ -296,12 +300,14 @@ impl<'a> ObjectScope<'a> {
             namespace: name.namespace,
             upstreams,
             asked: Asked::new(),
+            warnings: Vec::new(),
+            warned_of: BTreeSet::new(),
         }
     }
 
     /// Looks a Service of the own namespace up, once.
     fn ask(&mut self, service: &ServiceSpec) -> Found {
-        let key = (service.name.clone(), format!("{:?}", service.port));
+        let key = (service.name.clone(), format!("{:?} {:?}", service.port, service.via));
         let (world, namespace) = (self.world, &self.namespace);
         let answer = || (service.clone(), services::find(world, namespace, service));
         self.asked.entry(key).or_insert_with(answer).1.clone()
@@ -335,7 +341,13 @@ impl Scope for ObjectScope<'_> {
             Ok(_) => self.ask(service),
             Err(unusable) => Err(unusable),
         };
-        found.map(|port| port.id).map_err(|unusable| Problem::new(at, unusable.slug, unusable.message))
+        let port = found.map_err(|unusable| Problem::new(at, unusable.slug, unusable.message))?;
+        if self.warned_of.insert(port.settings_of) {
+            let warn =
+                |Warning { slug, message }| Problem { effect: Effect::Warning, ..Problem::new(at, slug, message) };
+            self.warnings.extend(port.warnings.into_iter().map(warn));
+        }
+        Ok(port.id)
     }
 
     /// An object's named upstream consists of URLs, none of which is allowed yet.

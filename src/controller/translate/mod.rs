@@ -15,7 +15,9 @@
 
 mod endpoints;
 mod gateway_route;
+mod outside;
 mod ownership;
+mod protocol;
 mod references;
 mod services;
 mod verdict;
@@ -28,10 +30,10 @@ use k8s_openapi::api::discovery::v1::EndpointSlice;
 
 use self::gateway_route::Part;
 use self::ownership::{Admission, Entry, Losses, admit};
-use self::services::ServicePort;
+use self::services::{Behind, ServicePort};
 pub use self::verdict::{Conflict, RuleCounts, Verdict, is_about_references};
 use super::world::{ObjectName, RouteObject, Services, World};
-use crate::config::{Gateway, Listener, Slug, Upstream, UpstreamId, UpstreamSettings};
+use crate::config::{Cidr, Gateway, Listener, Slug, Upstream, UpstreamId, UpstreamSettings};
 
 /// What comes of a World.
 #[derive(Clone, Debug)]
@@ -105,6 +107,7 @@ struct RememberedUpstream {
 struct UpstreamInput {
     port: ServicePort,
     settings: UpstreamSettings,
+    denied: Arc<[Cidr]>,
     service: Option<Arc<Service>>,
     slices: Vec<Arc<EndpointSlice>>,
     endpoints: Option<Arc<Endpoints>>,
@@ -154,7 +157,7 @@ impl Translator {
         let mut earlier = std::mem::take(&mut self.upstreams);
         let mut upstreams = Vec::with_capacity(self.admission.ports.len());
         for (id, port) in &self.admission.ports {
-            let settings = self.admission.settings.get(id).cloned().unwrap_or_default();
+            let settings = self.admission.settings.get(&port.settings_of).cloned().unwrap_or_default();
             let from = UpstreamInput::gather(world, port, settings);
             let remembered = match earlier.remove(id) {
                 Some(known) if known.from.is_same(&from) => known,
@@ -257,6 +260,7 @@ impl UpstreamInput {
         Self {
             port: port.clone(),
             settings,
+            denied: outside::denied(world),
             service: world.service(&port.service.namespace, &port.service.name).cloned(),
             slices: world.slices(&port.service).cloned().collect(),
             endpoints: world.endpoints(&port.service).cloned(),
@@ -266,6 +270,7 @@ impl UpstreamInput {
     fn is_same(&self, other: &Self) -> bool {
         self.port == other.port
             && self.settings == other.settings
+            && self.denied == other.denied
             && are_same_option(self.service.as_ref(), other.service.as_ref())
             && are_same(&self.slices, &other.slices)
             && are_same_option(self.endpoints.as_ref(), other.endpoints.as_ref())
@@ -273,12 +278,21 @@ impl UpstreamInput {
 }
 
 fn build(world: &World, from: UpstreamInput, earlier: Option<&Arc<Upstream>>) -> RememberedUpstream {
+    let mut settings = from.settings.clone();
+    // The cluster's address is no server, and what answers there is another one each time.
+    if matches!(from.port.behind, Behind::ClusterIp(..)) {
+        settings = UpstreamSettings { active_health: None, passive_health: None, slow_start: None, ..settings };
+    }
+    // Addresses were looked at when they were gathered; a name is looked at with each connection.
+    let is_name = matches!(from.port.behind, Behind::Name(..));
     let upstream = Upstream {
         id: from.port.id.clone(),
         label: from.port.id.to_string(),
         is_of_urls: false,
-        endpoints: endpoints::endpoints(world, &from.port),
-        settings: from.settings.clone().into(),
+        endpoints: endpoints::endpoints(world, &from.port, &from.denied),
+        prefers_zone: from.port.prefers_zone,
+        denied: if is_name { Arc::clone(&from.denied) } else { Arc::default() },
+        settings: settings.into(),
     };
     let upstream = match earlier {
         Some(earlier) if **earlier == upstream => Arc::clone(earlier),

@@ -124,7 +124,8 @@ impl Attempt<'_> {
             Way::Idle(idle) => return Ok(idle),
             Way::New(place) => place,
         };
-        let mut within = self.routed.to.upstream.current().settings().connect_timeout;
+        let described = Arc::clone(self.routed.to.upstream.current().described());
+        let mut within = described.settings.connect_timeout;
         if self.clock.is_over() {
             return Err(NoConnection::TimeUp);
         }
@@ -133,13 +134,15 @@ impl Attempt<'_> {
             let left = left.max(Duration::from_millis(1));
             within = if within.is_zero() { left } else { within.min(left) };
         }
-        connect(&self.proxy.shared.resolver, endpoint.address(), within, place).await.map_err(|error| {
-            tracing::debug!(backend = endpoint.label(), %error, "no connection");
-            match error {
-                _ if self.clock.is_over() => NoConnection::TimeUp,
-                error if error.is_exhausted() => NoConnection::Exhausted,
-                _ => NoConnection::Failed,
-            }
-        })
+        connect(&self.proxy.shared.resolver, endpoint.address(), &described.denied, within, place).await.map_err(
+            |error| {
+                tracing::debug!(backend = endpoint.label(), %error, "no connection");
+                match error {
+                    _ if self.clock.is_over() => NoConnection::TimeUp,
+                    error if error.is_exhausted() => NoConnection::Exhausted,
+                    _ => NoConnection::Failed,
+                }
+            },
+        )
     }
 }

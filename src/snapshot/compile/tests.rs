@@ -49,6 +49,8 @@ fn gateway(routes: &[Arc<Route>]) -> Arc<Gateway> {
             label,
             is_of_urls: false,
             endpoints: Vec::new(),
+            prefers_zone: false,
+            denied: Arc::default(),
             settings: UpstreamSettings::default().into(),
         })
     };

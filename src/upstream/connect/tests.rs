@@ -22,7 +22,7 @@ async fn a_connection_counts_until_it_is_closed() {
     let counted = Arc::new(());
     let address = Address::Socket(SocketAddr::from(([127, 0, 0, 1], port)));
     let held = Box::new(Arc::clone(&counted));
-    let connection = connect(&resolver(&[]), &address, WITHIN, Some(held)).await.expect("connected");
+    let connection = connect(&resolver(&[]), &address, &[], WITHIN, Some(held)).await.expect("connected");
     assert_eq!(Arc::strong_count(&counted), 2);
     drop(connection);
     assert_eq!(Arc::strong_count(&counted), 1);
@@ -35,9 +35,26 @@ async fn what_was_held_for_a_connection_that_failed_is_given_back() {
     let counted = Arc::new(());
     let held = Box::new(Arc::clone(&counted));
     let address = Address::Socket(SocketAddr::from(([127, 0, 0, 1], port)));
-    let result = connect(&resolver(&[]), &address, WITHIN, Some(held)).await;
+    let result = connect(&resolver(&[]), &address, &[], WITHIN, Some(held)).await;
     assert!(matches!(result, Err(ConnectError::Connect(_))));
     assert_eq!(Arc::strong_count(&counted), 1);
+}
+
+#[tokio::test]
+async fn addresses_that_are_denied_are_not_connected_to_whatever_a_name_resolves_to() {
+    let (listener, port) = listener().await;
+    let loopback = [Cidr::parse("127.0.0.0/8").expect("a range"), Cidr::parse("::1").expect("a range")];
+    let by_name = Address::Name("a".to_owned(), port);
+    let by_address = Address::Socket(SocketAddr::from(([127, 0, 0, 1], port)));
+    for address in [&by_name, &by_address] {
+        let result = connect(&resolver(&[[127, 0, 0, 1]]), address, &loopback, WITHIN, None).await;
+        assert!(matches!(result, Err(ConnectError::Denied(denied)) if denied.is_loopback()), "{result:?}");
+    }
+    let mapped = Address::Socket(SocketAddr::new("::ffff:127.0.0.1".parse().expect("an address"), port));
+    assert!(matches!(connect(&resolver(&[]), &mapped, &loopback, WITHIN, None).await, Err(ConnectError::Denied(_))));
+    let one = [Cidr::parse("127.0.0.2").expect("a range")];
+    connect(&resolver(&[[127, 0, 0, 2], [127, 0, 0, 1]]), &by_name, &one, WITHIN, None).await.expect("the other");
+    drop(listener);
 }
 
 #[tokio::test]
@@ -57,7 +74,7 @@ async fn h096_addresses_that_refuse_are_passed_at_once_and_the_one_that_worked_c
     let resolver = resolver(&[[127, 0, 0, 2], [127, 0, 0, 3], [127, 0, 0, 1]]);
     let address = Address::Name("a".to_owned(), port);
     let began = Instant::now();
-    connect(&resolver, &address, WITHIN, None).await.expect("connected");
+    connect(&resolver, &address, &[], WITHIN, None).await.expect("connected");
     assert!(began.elapsed() < HEAD_START, "nobody waited for a head start");
     let first = resolver.addresses("a").await.expect("known").first().copied();
     assert_eq!(first, Some(IpAddr::from([127, 0, 0, 1])));
@@ -94,14 +111,14 @@ async fn a_slow_address_wins_if_those_beside_it_fail() {
 #[tokio::test]
 async fn h107_a_name_without_addresses_and_one_that_takes_too_long() {
     let address = Address::Name("a".to_owned(), 80);
-    assert!(matches!(connect(&resolver(&[]), &address, WITHIN, None).await, Err(ConnectError::Lookup(_))));
+    assert!(matches!(connect(&resolver(&[]), &address, &[], WITHIN, None).await, Err(ConnectError::Lookup(_))));
     let (_never, gate) = std::sync::mpsc::channel::<()>();
     let gate = std::sync::Mutex::new(gate);
     let stuck = Resolver::new(Box::new(move |_| {
         let _ = gate.lock().expect("not poisoned").recv();
         Ok(Vec::new())
     }));
-    let result = connect(&stuck, &address, Duration::from_millis(20), None).await;
+    let result = connect(&stuck, &address, &[], Duration::from_millis(20), None).await;
     assert!(matches!(result, Err(ConnectError::Timeout)));
 }
 

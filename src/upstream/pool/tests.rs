@@ -19,12 +19,15 @@ fn endpoint() -> Arc<LiveEndpoint> {
         port: 80,
         weight: 1,
         state: EndpointState::Active,
+        zone: None,
     };
     let upstream = Upstream {
         id: UpstreamId::new("a"),
         label: "a".to_owned(),
         is_of_urls: false,
         endpoints: vec![described.clone()],
+        prefers_zone: false,
+        denied: Arc::default(),
         settings: UpstreamSettings::default().into(),
     };
     Arc::new(LiveEndpoint::new(&upstream, &described, &Arc::default(), Instant::now()))

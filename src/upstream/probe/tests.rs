@@ -70,6 +70,7 @@ fn asks(probe: Probe) -> ActiveHealth {
 
 fn target(address: SocketAddr, settings: &ActiveHealth) -> ProbeTarget {
     ProbeTarget {
+        denied: Arc::default(),
         number: 7,
         address: Address::Socket(address),
         authority: "users.example:8080".to_owned(),

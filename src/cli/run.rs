@@ -110,6 +110,7 @@ fn settings(args: Args) -> Result<Settings, CliError> {
             class: args.class,
             namespaces: args.watch_namespace,
             pod_name: own_name(),
+            api_server: std::env::var("KUBERNETES_SERVICE_HOST").ok().and_then(|address| address.parse().ok()),
             pod_namespace: std::env::var("POD_NAMESPACE").unwrap_or_else(|_| "default".into()),
         }),
         None => return Err(CliError::Usage(WHAT_TO_DO.into())),

@@ -31,6 +31,12 @@ pub enum CidrError {
 }
 
 impl Cidr {
+    /// The range of one address.
+    pub fn single(address: IpAddr) -> Self {
+        let network = address.to_canonical();
+        Self { network, prefix: if network.is_ipv4() { 32 } else { 128 } }
+    }
+
     /// Reads `10.0.0.0/8`, `2001:db8::/32`, or an address alone.
     ///
     /// # Errors

@@ -26,6 +26,7 @@ pub mod translate;
 pub mod watch;
 pub mod world;
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -43,8 +44,8 @@ use self::progress::Progress;
 use self::status_writer::{Board, sleep_until};
 use self::translate::Translator;
 use self::watch::Arrival;
-use self::world::{Change, ClassSettings, Matter, Object, ObjectName, World};
-use crate::config::{Applied, Gateway, Offer};
+use self::world::{Change, ClassSettings, Matter, Object, ObjectName, Own, World};
+use crate::config::{Applied, Cidr, Gateway, Offer};
 
 /// Changes between the watches and the loop; when it is full the watches wait.
 const QUEUE: usize = 1024;
@@ -66,6 +67,8 @@ pub struct ControllerSettings {
     pub pod_name: String,
     /// Where the Lease is.
     pub pod_namespace: String,
+    /// Where pods of this cluster find the API server.
+    pub api_server: Option<IpAddr>,
 }
 
 /// Why the controller cannot begin, or cannot go on.
@@ -130,7 +133,13 @@ pub async fn run(
     writers.spawn(status_writer::write(client, settings.class.clone(), Arc::clone(&board), is_holder, stop.clone()));
 
     let class = ClassSettings { class: settings.class, serve_unclassed: settings.serve_unclassed };
-    let mut conductor = Conductor::new(World::waiting_for(class, watched), offers, board);
+    let own = Own {
+        pod: Some(ObjectName::new(settings.pod_namespace.clone(), settings.pod_name.clone())),
+        api_server: settings.api_server.map(Cidr::single),
+    };
+    let mut world = World::waiting_for(class, watched);
+    world.own = own;
+    let mut conductor = Conductor::new(world, offers, board);
     let outcome = tokio::select! {
         () = shutdown.cancelled() => Ok(()),
         ended = watches.join_next() => Err(task_ended("watch", ended)),

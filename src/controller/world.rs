@@ -18,6 +18,8 @@ use k8s_openapi::api::core::v1::{Endpoints, Service};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
+use crate::config::{Cidr, Terms};
+
 /// The label by which a slice names its Service.
 pub const SERVICE_NAME_LABEL: &str = "kubernetes.io/service-name";
 
@@ -37,6 +39,15 @@ impl Default for ClassSettings {
     fn default() -> Self {
         Self { class: "sluice".to_owned(), serve_unclassed: true }
     }
+}
+
+/// What is known of ourselves, for what objects may not reach.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Own {
+    /// The pod we are.
+    pub pod: Option<ObjectName>,
+    /// The API server, as pods are told.
+    pub api_server: Option<Cidr>,
 }
 
 /// What is watched.
@@ -119,18 +130,25 @@ pub enum Matter {
 /// The Services of one namespace by name.
 pub type Services = BTreeMap<String, Arc<Service>>;
 
+/// The slices of one Service by name.
+pub type Slices = BTreeMap<String, Arc<EndpointSlice>>;
+
 /// All objects that count.
 #[derive(Clone, Debug, Default)]
 pub struct World {
     /// Whose objects are served.
     pub class: ClassSettings,
+    /// What the operator's file says about objects.
+    pub terms: Arc<Terms>,
+    /// What is known of ourselves.
+    pub own: Own,
     /// Objects that translation must not see yet; see `newcomer`.
     pub held: BTreeSet<ObjectName>,
     routes: BTreeMap<ObjectName, Arc<RouteObject>>,
     /// By namespace, each shared: "no Service of this namespace has changed" is one comparison of pointers.
     services: BTreeMap<String, Arc<Services>>,
     /// By the Service they belong to, then by their own name.
-    slices: BTreeMap<ObjectName, BTreeMap<String, Arc<EndpointSlice>>>,
+    slices: BTreeMap<ObjectName, Slices>,
     /// Which Service a slice is kept under.
     slice_owners: BTreeMap<ObjectName, ObjectName>,
     endpoints: BTreeMap<ObjectName, Arc<Endpoints>>,
@@ -171,6 +189,12 @@ impl World {
     /// The slices of a Service, ordered by name.
     pub fn slices(&self, service: &ObjectName) -> impl Iterator<Item = &Arc<EndpointSlice>> {
         self.slices.get(service).into_iter().flat_map(BTreeMap::values)
+    }
+
+    /// The slices of each Service of a namespace.
+    pub fn slices_of_namespace(&self, namespace: &str) -> impl Iterator<Item = &Slices> {
+        let first = ObjectName::new(namespace, "");
+        self.slices.range(first..).take_while(move |(name, _)| name.namespace == namespace).map(|(_, slices)| slices)
     }
 
     /// The `Endpoints` object of a Service, where nobody mirrors it.

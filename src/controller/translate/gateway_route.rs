@@ -14,17 +14,16 @@ use std::sync::Arc;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
+use super::outside;
+use super::own_upstreams::OwnUpstreams;
 use super::references::namespace_of;
 use super::services::{self, Found, ServicePort, Unusable, Warning};
-use crate::config::describe::{
-    Layer, Scope, Surroundings, describe_endpoints, describe_routes, describe_settings, find_duplicates,
-};
+use crate::config::describe::{Layer, Scope, Surroundings, describe_routes, describe_settings, find_duplicates};
 use crate::config::listener::Listener;
-use crate::config::nearest::nearest;
 use crate::config::spec::{ObjectSpec, RouteSpec, ServiceSpec, UpstreamSpec};
 use crate::config::traffic::Traffic;
 use crate::config::{
-    Action, Destination, Effect, HostPattern, Problem, Route, Slug, Source, UpstreamId, UpstreamSettings,
+    Action, Destination, Effect, HostPattern, Problem, Route, Slug, Source, Upstream, UpstreamId, UpstreamSettings,
 };
 use crate::controller::world::{ClassSettings, RouteObject, World};
 
@@ -35,6 +34,8 @@ pub struct Part {
     pub routes: Vec<PartRoute>,
     /// The Service ports that rules send to.
     pub ports: BTreeMap<UpstreamId, ServicePort>,
+    /// The servers that it names by URL.
+    pub upstreams: BTreeMap<UpstreamId, Arc<Upstream>>,
     /// What it says about Services, in the order written.
     pub settings: Vec<PartSettings>,
     /// Rules of one host that look at the same thing, the later one first.
@@ -131,6 +132,11 @@ impl Part {
                 share_rules(Arc::make_mut(&mut new.route), &old.route);
             }
         }
+        for (id, new) in &mut self.upstreams {
+            if let Some(old) = earlier.upstreams.get(id).filter(|old| *old == new) {
+                *new = Arc::clone(old);
+            }
+        }
     }
 }
 
@@ -145,13 +151,17 @@ fn share_rules(new: &mut Route, old: &Route) {
 fn describe_spec(spec: &ObjectSpec, object: &RouteObject, world: &World) -> Part {
     let routes = spec.routes.as_deref().unwrap_or_default();
     let upstreams = spec.upstreams.as_deref().unwrap_or_default();
-    let mut scope = ObjectScope::new(object, world, upstreams);
+    let mut scope = ObjectScope::new(object, world);
+    scope.own = OwnUpstreams::describe(upstreams, routes, &scope);
     if spec.routes.is_none() && spec.upstreams.is_none() {
         let message = "an empty GatewayRoute does nothing: set routes or upstreams";
         return Part { problems: vec![Problem::new("spec", Slug::EmptyObject, message)], ..Part::default() };
     }
     let described = describe_routes(routes, &mut scope);
     let mut problems = described.problems;
+    problems.append(&mut scope.own.problems);
+    let of_urls = described.upstreams.into_iter().chain(std::mem::take(&mut scope.own.usable));
+    let of_urls = of_urls.map(|upstream| (upstream.id.clone(), Arc::new(upstream))).collect();
     let settings = upstreams
         .iter()
         .enumerate()
@@ -168,6 +178,7 @@ fn describe_spec(spec: &ObjectSpec, object: &RouteObject, world: &World) -> Part
     Part {
         ports: answers.map(|port| (port.id.clone(), port.clone())).collect(),
         routes: routes_that_serve,
+        upstreams: of_urls,
         settings,
         duplicates,
         rules,
@@ -233,10 +244,8 @@ fn describe_upstream(
     let ignored = |path: String, slug, message: String| Problem { effect: Effect::Ignored, path, slug, message };
     let service = match (&spec.service, &spec.endpoints, &spec.name) {
         (Some(service), None, None) => service,
-        (None, Some(endpoints), Some(_)) => {
-            describe_endpoints(endpoints, scope, &at, problems);
-            return None;
-        }
+        // Described with those the routes call by name.
+        (None, Some(_), Some(_)) => return None,
         _ => {
             let message =
                 "set exactly one of service, endpoints; an upstream is named by its service or by name, not by both";
@@ -283,7 +292,7 @@ struct ObjectScope<'a> {
     identity: String,
     namespace: String,
     source: Source,
-    upstreams: &'a [UpstreamSpec],
+    own: OwnUpstreams,
     asked: Asked,
     /// What Services say that does not count, once for each port.
     warnings: Vec<Problem>,
@@ -291,14 +300,14 @@ struct ObjectScope<'a> {
 }
 
 impl<'a> ObjectScope<'a> {
-    fn new(object: &RouteObject, world: &'a World, upstreams: &'a [UpstreamSpec]) -> Self {
+    fn new(object: &RouteObject, world: &'a World) -> Self {
         let name = object.name();
         Self {
             world,
             identity: name.to_string(),
             source: Source::Object { created: object.created(), name: name.to_string() },
             namespace: name.namespace,
-            upstreams,
+            own: OwnUpstreams::default(),
             asked: Asked::new(),
             warnings: Vec::new(),
             warned_of: BTreeSet::new(),
@@ -331,9 +340,8 @@ impl Scope for ObjectScope<'_> {
         false
     }
 
-    /// The operator's list of hosts does not exist yet, so nothing is on it.
     fn check_url_host(&self, host: &str, at: &str) -> Result<(), Problem> {
-        Err(Problem::new(at, Slug::UrlNotAllowed, format!("{host} is not in cluster.externalHosts")))
+        outside::check_host(&self.world.terms, host).map_err(|why| Problem::new(at, Slug::UrlNotAllowed, why))
     }
 
     fn service(&mut self, service: &ServiceSpec, at: &str) -> Result<UpstreamId, Problem> {
@@ -350,18 +358,8 @@ impl Scope for ObjectScope<'_> {
         Ok(port.id)
     }
 
-    /// An object's named upstream consists of URLs, none of which is allowed yet.
     fn upstream(&self, name: &str, at: &str) -> Result<UpstreamId, Problem> {
-        let known: Vec<&str> = self.upstreams.iter().filter_map(|upstream| upstream.name.as_deref()).collect();
-        if known.contains(&name) {
-            let message = format!("no endpoint of upstream {name:?} is in cluster.externalHosts");
-            return Err(Problem::new(at, Slug::UrlNotAllowed, message));
-        }
-        let message = match nearest(name, known) {
-            Some(hint) => format!("no upstream {name:?}: did you mean {hint}?"),
-            None => format!("no upstream {name:?} in this object: to reach a Service, write service"),
-        };
-        Err(Problem::new(at, Slug::UpstreamMissing, message))
+        self.own.find(name, at)
     }
 
     fn listener(&self, name: &str, at: &str) -> Result<(), Problem> {

@@ -16,6 +16,7 @@
 mod endpoints;
 mod gateway_route;
 mod outside;
+mod own_upstreams;
 mod ownership;
 mod protocol;
 mod references;
@@ -33,7 +34,7 @@ use self::ownership::{Admission, Entry, Losses, admit};
 use self::services::{Behind, ServicePort};
 pub use self::verdict::{Conflict, RuleCounts, Verdict, is_about_references};
 use super::world::{ObjectName, RouteObject, Services, World};
-use crate::config::{Cidr, Gateway, Listener, Slug, Upstream, UpstreamId, UpstreamSettings};
+use crate::config::{Cidr, Gateway, Listener, Slug, Terms, Upstream, UpstreamId, UpstreamSettings};
 
 /// What comes of a World.
 #[derive(Clone, Debug)]
@@ -86,6 +87,9 @@ pub struct Translator {
     entries: Vec<Entry>,
     admission: Admission,
     upstreams: BTreeMap<UpstreamId, RememberedUpstream>,
+    /// With where they may not lead, by what objects say.
+    own_upstreams: BTreeMap<UpstreamId, (Arc<Upstream>, Arc<Upstream>)>,
+    denied: Arc<[Cidr]>,
     last: Option<Translation>,
 }
 
@@ -93,6 +97,7 @@ pub struct Translator {
 struct RememberedPart {
     object: Arc<RouteObject>,
     services: Option<Arc<Services>>,
+    terms: Arc<Terms>,
     part: Arc<Part>,
 }
 
@@ -154,11 +159,13 @@ impl Translator {
 
     /// Every upstream that a route names, once, by name.
     fn upstreams(&mut self, world: &World) -> Vec<Arc<Upstream>> {
+        let was_denied = std::mem::take(&mut self.denied);
+        self.denied = outside::denied(world, &was_denied);
+        let mut upstreams = self.own_upstreams(Arc::ptr_eq(&was_denied, &self.denied));
         let mut earlier = std::mem::take(&mut self.upstreams);
-        let mut upstreams = Vec::with_capacity(self.admission.ports.len());
         for (id, port) in &self.admission.ports {
             let settings = self.admission.settings.get(&port.settings_of).cloned().unwrap_or_default();
-            let from = UpstreamInput::gather(world, port, settings);
+            let from = UpstreamInput::gather(world, port, settings, &self.denied);
             let remembered = match earlier.remove(id) {
                 Some(known) if known.from.is_same(&from) => known,
                 Some(known) => build(world, from, Some(&known.upstream)),
@@ -167,7 +174,21 @@ impl Translator {
             upstreams.push(Arc::clone(&remembered.upstream));
             self.upstreams.insert(id.clone(), remembered);
         }
+        // Two runs that are in order already.
+        upstreams.sort_by(|left, right| left.id.cmp(&right.id));
         upstreams
+    }
+
+    /// The servers that objects name by URL, none of them where they may not lead.
+    fn own_upstreams(&mut self, is_denied_as_before: bool) -> Vec<Arc<Upstream>> {
+        let mut earlier = std::mem::take(&mut self.own_upstreams);
+        for (id, written) in &self.admission.upstreams {
+            let known = earlier.remove(id).filter(|(from, _)| is_denied_as_before && Arc::ptr_eq(from, written));
+            let bounded = || Arc::new(Upstream { denied: Arc::clone(&self.denied), ..Upstream::clone(written) });
+            let pair = known.unwrap_or_else(|| (Arc::clone(written), bounded()));
+            self.own_upstreams.insert(id.clone(), pair);
+        }
+        self.own_upstreams.values().map(|(_, bounded)| Arc::clone(bounded)).collect()
     }
 
     fn gateway(&self, upstreams: Vec<Arc<Upstream>>, last: Option<Arc<Gateway>>) -> Arc<Gateway> {
@@ -206,6 +227,7 @@ fn recall(known: Option<RememberedPart>, object: &Arc<RouteObject>, world: &Worl
         return RememberedPart {
             part: Arc::new(gateway_route::describe(object, world)),
             object: Arc::clone(object),
+            terms: Arc::clone(&world.terms),
             services,
         };
     };
@@ -215,7 +237,9 @@ fn recall(known: Option<RememberedPart>, object: &Arc<RouteObject>, world: &Worl
         (None, None) => true,
         _ => false,
     };
-    let still_holds = is_same_object && (are_same_services || known.part.still_holds(namespace, world));
+    let are_same_terms = Arc::ptr_eq(&known.terms, &world.terms) || known.terms == world.terms;
+    let still_holds =
+        is_same_object && are_same_terms && (are_same_services || known.part.still_holds(namespace, world));
     let part = if still_holds {
         known.part
     } else {
@@ -223,7 +247,7 @@ fn recall(known: Option<RememberedPart>, object: &Arc<RouteObject>, world: &Worl
         part.share_with(&known.part);
         Arc::new(part)
     };
-    RememberedPart { object: Arc::clone(object), services, part }
+    RememberedPart { object: Arc::clone(object), services, terms: Arc::clone(&world.terms), part }
 }
 
 /// Whether two states of an object are described alike: same spec, same identity and age.
@@ -256,11 +280,11 @@ fn are_same_option<T>(left: Option<&Arc<T>>, right: Option<&Arc<T>>) -> bool {
 }
 
 impl UpstreamInput {
-    fn gather(world: &World, port: &ServicePort, settings: UpstreamSettings) -> Self {
+    fn gather(world: &World, port: &ServicePort, settings: UpstreamSettings, denied: &Arc<[Cidr]>) -> Self {
         Self {
             port: port.clone(),
             settings,
-            denied: outside::denied(world),
+            denied: Arc::clone(denied),
             service: world.service(&port.service.namespace, &port.service.name).cloned(),
             slices: world.slices(&port.service).cloned().collect(),
             endpoints: world.endpoints(&port.service).cloned(),

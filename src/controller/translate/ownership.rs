@@ -22,7 +22,7 @@ use super::gateway_route::{Part, PartRoute};
 use super::services::ServicePort;
 use super::verdict::Conflict;
 use crate::config::describe::{Duplicate, find_duplicates};
-use crate::config::{Action, HostPattern, Problem, Route, Rule, Slug, Source, UpstreamId, UpstreamSettings};
+use crate::config::{Action, HostPattern, Problem, Route, Rule, Slug, Source, Upstream, UpstreamId, UpstreamSettings};
 use crate::controller::world::{ObjectName, RouteObject};
 
 /// Rules on one host. More is a mistake; a table of this size still compiles in well under a second.
@@ -53,7 +53,9 @@ impl Entry {
 pub struct Admission {
     /// By age and name of their objects; inside one in the order written.
     pub routes: Vec<Arc<Route>>,
-    /// The upstreams that these name.
+    /// The servers that these name by URL.
+    pub upstreams: BTreeMap<UpstreamId, Arc<Upstream>>,
+    /// The Service ports that these name.
     pub ports: BTreeMap<UpstreamId, ServicePort>,
     /// What counts for them.
     pub settings: BTreeMap<UpstreamId, UpstreamSettings>,
@@ -196,6 +198,8 @@ fn admit_route(
     for id in &part.uses {
         if let Some(port) = entry.part.ports.get(id) {
             admission.ports.entry(id.clone()).or_insert_with(|| port.clone());
+        } else if let Some(upstream) = entry.part.upstreams.get(id) {
+            admission.upstreams.insert(id.clone(), Arc::clone(upstream));
         }
     }
     if kept.len() == part.route.hosts.len() {

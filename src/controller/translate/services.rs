@@ -25,7 +25,7 @@ use crate::config::spec::{ServiceSpec, ViaSpec};
 use crate::config::{Slug, UpstreamId};
 use crate::controller::world::{ObjectName, World};
 
-use super::protocol;
+use super::{outside, protocol};
 
 /// A port of a Service that exists.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -145,11 +145,30 @@ fn affinity_warning(service: &Service, namespace: &str) -> Option<Warning> {
 }
 
 /// A DNS name with the port that is given: such a Service needs no list of ports, but may have one.
-fn find_external(_world: &World, service: &Service, namespace: &str, spec: &ServiceSpec) -> Found {
+fn find_external(world: &World, service: &Service, namespace: &str, spec: &ServiceSpec) -> Found {
     let target = service.spec.as_ref().and_then(|spec| spec.external_name.as_deref()).unwrap_or_default();
-    let message =
-        format!("Service {namespace}/{} stands for {target:?}, which is not in cluster.externalHosts", spec.name);
-    Err(Unusable { slug: Slug::UrlNotAllowed, message })
+    let target = target.to_ascii_lowercase();
+    let given = match &spec.port {
+        IntOrString::Int(number) => Some(*number),
+        IntOrString::String(text) => {
+            text.parse().ok().or_else(|| find_entry(service, &spec.port).map(|entry| entry.port))
+        }
+    };
+    let number = given.and_then(|number| u16::try_from(number).ok()).filter(|number| *number > 0);
+    let number = number.ok_or_else(|| port_missing(service, namespace, spec))?;
+    outside::check_host(&world.terms, &target).map_err(|why| {
+        let message = format!("Service {namespace}/{} is an ExternalName: {why}", spec.name);
+        Unusable { slug: Slug::UrlNotAllowed, message }
+    })?;
+    let id = UpstreamId::new(format!("{namespace}/{}:{number}", spec.name));
+    Ok(ServicePort {
+        id: id.clone(),
+        settings_of: id,
+        service: ObjectName::new(namespace, spec.name.clone()),
+        behind: Behind::Name(target, number),
+        prefers_zone: false,
+        warnings: Vec::new(),
+    })
 }
 
 fn is_external_name(service: &Arc<Service>) -> bool {

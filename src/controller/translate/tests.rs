@@ -1,4 +1,5 @@
-//! Goldens: `tests/golden/translate/<case>.in.yaml` is a World, `.out.yaml` what comes of it.
+//! Goldens: `tests/golden/translate/<case>.in.yaml` is a World, `.out.yaml` what comes of it; a `.config.yaml` beside
+//! them is the operator's file.
 //! Properties: remembering changes nothing but the work.
 
 use std::fmt::Write;
@@ -39,6 +40,13 @@ fn render(translation: &Translation) -> String {
     serde_yaml::to_string(&json!({"gateway": gateway, "verdicts": verdicts})).unwrap()
 }
 
+/// What the operator's file beside a case says, if there is one.
+fn terms(path: &str) -> Arc<Terms> {
+    let Ok(text) = std::fs::read_to_string(path) else { return Arc::default() };
+    let loaded = crate::config::file::parse(&[("sluice.yaml".to_owned(), text)]).unwrap();
+    Arc::new(loaded.terms)
+}
+
 #[test]
 fn goldens() {
     let bless = std::env::var_os("SLUICE_BLESS").is_some();
@@ -48,7 +56,8 @@ fn goldens() {
         let input = file.unwrap().path();
         let Some(case) = input.to_str().and_then(|path| path.strip_suffix(".in.yaml")) else { continue };
         cases += 1;
-        let world = read_world(&std::fs::read_to_string(&input).unwrap(), ClassSettings::default()).unwrap();
+        let mut world = read_world(&std::fs::read_to_string(&input).unwrap(), ClassSettings::default()).unwrap();
+        world.terms = terms(&format!("{case}.config.yaml"));
         let found = render(&translate(&world));
         let expected_path = format!("{case}.out.yaml");
         if bless {
@@ -71,9 +80,17 @@ enum Edit {
     NoService { name: usize, namespace: usize },
     Slice { name: usize, namespace: usize, service: usize, addresses: Vec<(u8, usize)> },
     NoSlices,
+    Terms { which: usize },
     Hold { name: usize, namespace: usize },
     ReleaseAll,
 }
+
+const TERMS: [&str; 4] = [
+    "cluster: {}",
+    "cluster: {externalHosts: [x.test]}",
+    "cluster: {externalHosts: [x.test], denyAddresses: [10.0.0.0/31]}",
+    "cluster: {externalHosts: [\"*.test\"], denyAddresses: []}",
+];
 
 fn edit() -> impl Strategy<Value = Edit> {
     let route =
@@ -85,11 +102,12 @@ fn edit() -> impl Strategy<Value = Edit> {
         2 => (0..4_usize, 0..2_usize).prop_map(|(name, namespace)| Edit::NoRoute { name, namespace }),
         1 => (0..4_usize, 0..2_usize, 0..4_i64, 0..3_usize, 0..3_usize)
             .prop_map(|(name, namespace, age, service, connect)| Edit::Settings { name, namespace, age, service, connect }),
-        3 => (0..3_usize, 0..2_usize, 0..3_usize).prop_map(|(name, namespace, port)| Edit::Service { name, namespace, port }),
+        3 => (0..3_usize, 0..2_usize, 0..6_usize).prop_map(|(name, namespace, port)| Edit::Service { name, namespace, port }),
         1 => (0..3_usize, 0..2_usize).prop_map(|(name, namespace)| Edit::NoService { name, namespace }),
         4 => (0..3_usize, 0..2_usize, 0..3_usize, prop::collection::vec((0..5_u8, 0..4_usize), 0..4))
             .prop_map(|(name, namespace, service, addresses)| Edit::Slice { name, namespace, service, addresses }),
         1 => Just(Edit::NoSlices),
+        1 => (0..TERMS.len()).prop_map(|which| Edit::Terms { which }),
         1 => (0..4_usize, 0..2_usize).prop_map(|(name, namespace)| Edit::Hold { name, namespace }),
         1 => Just(Edit::ReleaseAll),
     ]
@@ -112,7 +130,14 @@ fn perform(world: &mut World, edit: &Edit) {
             let hosts: Vec<&str> = hosts.iter().map(|host| ["a.test", "b.test", "*.test", "c.test"][*host]).collect();
             let path = ["/", "/x", if *broken { "nonsense" } else { "/y" }][*path];
             let rule = json!({"path": path, "backends": [{"service": {"name": format!("s{service}"), "port": 80}}]});
-            let spec = json!({"routes": [{"hosts": hosts, "rules": [rule, {"path": "/x", "backends": [{"service": {"name": "s0", "port": "http"}}]}]}]});
+            let others = [
+                json!({"path": "/x", "backends": [{"service": {"name": "s0", "port": "http"}}]}),
+                json!({"path": "/z", "backends": [{"url": "http://x.test"}, {"upstream": "own"}]}),
+                json!({"path": "/m", "backends": [{"service": {"name": format!("s{service}"), "port": 80, "via": "clusterIP"}}]}),
+            ];
+            let rules: Vec<Value> = std::iter::once(rule).chain(others).collect();
+            let own = json!({"name": "own", "endpoints": [{"url": format!("http://x.test:{}", 80 + service)}]});
+            let spec = json!({"upstreams": [own], "routes": [{"hosts": hosts, "rules": rules}]});
             world.apply(Change::Applied(route_object(*name, *namespace, *age, spec)));
         }
         Edit::Settings { name, namespace, age, service, connect } => {
@@ -124,10 +149,17 @@ fn perform(world: &mut World, edit: &Edit) {
             world.apply(Change::Deleted(route_object(*name, *namespace, 0, Value::Null)));
         }
         Edit::Service { name, namespace, port } => {
-            let port = [json!({"port": 80}), json!({"port": 80, "name": "http"}), json!({"port": 81, "name": "http"})]
-                [*port]
+            let spec = [
+                json!({"ports": [{"port": 80}]}),
+                json!({"ports": [{"port": 80, "name": "http"}]}),
+                json!({"ports": [{"port": 81, "name": "http"}], "selector": {"app": "s"}}),
+                json!({"type": "ExternalName", "externalName": "x.test"}),
+                json!({"ports": [{"port": 80}], "clusterIP": "None", "sessionAffinity": "ClientIP"}),
+                json!({"ports": [{"port": 80}], "clusterIP": "10.9.0.1", "trafficDistribution": "PreferClose"}),
+            ][*port]
                 .clone();
-            let service = json!({"metadata": {"name": format!("s{name}"), "namespace": format!("n{namespace}")}, "spec": {"ports": [port]}});
+            let service =
+                json!({"metadata": {"name": format!("s{name}"), "namespace": format!("n{namespace}")}, "spec": spec});
             world.apply(Change::Applied(Object::Service(Arc::new(read(service).unwrap()))));
         }
         Edit::NoService { name, namespace } => {
@@ -151,6 +183,10 @@ fn perform(world: &mut World, edit: &Edit) {
         }
         Edit::NoSlices => {
             world.apply(Change::Listed(Watched { kind: Kind::EndpointSlice, namespace: None }, Vec::new()));
+        }
+        Edit::Terms { which } => {
+            let loaded = crate::config::file::parse(&[("sluice.yaml".to_owned(), TERMS[*which].to_owned())]).unwrap();
+            world.terms = Arc::new(loaded.terms);
         }
         Edit::Hold { name, namespace } => {
             world.held.insert(ObjectName::new(format!("n{namespace}"), format!("r{name}")));

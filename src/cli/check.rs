@@ -46,7 +46,7 @@ pub fn run(args: &Args) -> Result<ExitCode, CliError> {
     let mut is_readable = true;
     let mut manifests = Texts::new();
     for path in &args.files {
-        match read(path) {
+        match super::read_texts(path) {
             Ok(texts) if texts.iter().all(|(_, text)| is_manifest(text)) => manifests.extend(texts),
             Ok(texts) => is_right &= check_configuration(path, &texts),
             Err(error) => {
@@ -63,17 +63,6 @@ pub fn run(args: &Args) -> Result<ExitCode, CliError> {
         (true, false) => ExitCode::FAILURE,
         (false, _) => ExitCode::from(2),
     })
-}
-
-fn read(path: &Path) -> std::io::Result<Texts> {
-    if path == Path::new("-") {
-        let mut texts = file::read(Path::new("/dev/stdin"))?;
-        for (name, _) in &mut texts {
-            "(standard input)".clone_into(name);
-        }
-        return Ok(texts);
-    }
-    file::read(path)
 }
 
 /// Whether it could be served.

@@ -16,7 +16,7 @@ use clap::ValueEnum;
 use http::{HeaderName, HeaderValue, Method, Request, Uri, header, request::Parts};
 use serde::Serialize;
 
-use crate::config::{Action, Gateway, HostPattern, Listener, Offer, Route, file};
+use crate::config::{Action, Gateway, HostPattern, Listener, Offer, Route};
 use crate::observe::metrics::Metrics;
 use crate::proxy::head;
 use crate::proxy::refusal::Refusal;
@@ -100,13 +100,7 @@ struct Report {
 /// # Errors
 /// If the configuration or the request cannot be used.
 pub fn run(args: &Args) -> Result<ExitCode, CliError> {
-    let loaded = match file::load(&args.config) {
-        Err(file::LoadError::Wrong(problems)) => {
-            super::print_problems(&problems);
-            return Err(file::LoadError::Wrong(problems).into());
-        }
-        loaded => loaded?,
-    };
+    let loaded = super::load(&args.config)?;
     let listener = listener(&loaded.gateway, args.listener.as_deref())?;
     let parts = request(args)?;
     let metrics = Metrics::new(1).map_err(std::io::Error::other)?;

@@ -6,14 +6,17 @@ pub mod crd;
 pub mod demo;
 pub mod explain;
 pub mod run;
+pub mod translate;
 
+use std::io::Write;
+use std::path::Path;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand, ValueEnum};
 use tracing_subscriber::EnvFilter;
 
 use crate::app::AppError;
-use crate::config::file::LoadError;
+use crate::config::file::{self, LoadError};
 
 /// Sluice: an ingress controller for Kubernetes, and the HTTP proxy that it steers, in one process.
 ///
@@ -30,6 +33,7 @@ const FIRST_STEPS: &str = "First steps:
   sluice check sluice.yaml                                what is wrong with a file, and where
   sluice run --config sluice.yaml                         serve it, on port 9000 if it names no other
   sluice explain localhost:9000/api --config sluice.yaml  which rule answers a request, and why
+  sluice translate -f objects.yaml                        what objects of a cluster become
 
 The least file that serves:
   routes:
@@ -41,6 +45,7 @@ enum Command {
     Run(run::Args),
     Check(check::Args),
     Explain(explain::Args),
+    Translate(translate::Args),
     Crd(crd::Args),
     Demo(demo::Args),
     Completions(completions::Args),
@@ -91,6 +96,7 @@ pub fn run(cli: Cli) -> Result<ExitCode, CliError> {
         Command::Run(args) => run::run(args),
         Command::Check(args) => check::run(&args),
         Command::Explain(args) => explain::run(&args),
+        Command::Translate(args) => translate::run(&args),
         Command::Crd(args) => crd::run(&args),
         Command::Demo(args) => demo::run(&args),
         Command::Completions(args) => completions::run(&args),
@@ -104,6 +110,35 @@ fn start_logging(format: LogFormat, default_level: &str) {
     match format {
         LogFormat::Json => logs.json().flatten_event(true).init(),
         LogFormat::Text => logs.with_target(false).init(),
+    }
+}
+
+/// Texts, each with its name: of a file, of the `*.yaml` of a directory, or of standard input.
+fn read_texts(path: &Path) -> std::io::Result<Vec<(String, String)>> {
+    if path == Path::new("-") {
+        let mut texts = file::read(Path::new("/dev/stdin"))?;
+        for (name, _) in &mut texts {
+            "(standard input)".clone_into(name);
+        }
+        return Ok(texts);
+    }
+    file::read(path)
+}
+
+/// A configuration; what is wrong with it has been printed.
+fn load(path: &Path) -> Result<file::Loaded, LoadError> {
+    let loaded = file::load(path);
+    if let Err(LoadError::Wrong(problems)) = &loaded {
+        print_problems(problems);
+    }
+    loaded
+}
+
+/// What a command has to say. Whoever reads only the beginning of it (`| head`) has what they want.
+fn print_out(text: &str) -> std::io::Result<()> {
+    match std::io::stdout().write_all(text.as_bytes()) {
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+        result => result,
     }
 }
 

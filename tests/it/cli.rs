@@ -40,6 +40,30 @@ fn check_takes_manifests_and_looks_at_them_together() {
 }
 
 #[test]
+fn translate_shows_what_objects_become_and_what_their_owners_are_told() {
+    let folder = folder();
+    let route = "apiVersion: gateway.sluice.dev/v1alpha1\nkind: GatewayRoute\nmetadata: {name: web, namespace: shop}\nspec:\n  routes:\n    - hosts: [shop.example.com]\n      rules:\n        - {path: /a, backends: [{service: {name: web, port: http}}]}\n        - {path: /b, backends: [{url: 'http://partner.example'}]}\n";
+    let others = "apiVersion: v1\nkind: List\nitems:\n- {kind: Service, metadata: {name: web, namespace: shop}, spec: {ports: [{name: http, port: 80}]}}\n- {kind: EndpointSlice, metadata: {name: web-1, namespace: shop, labels: {kubernetes.io/service-name: web}}, addressType: IPv4, ports: [{name: http, port: 8080}], endpoints: [{addresses: [192.0.2.1], zone: a}]}\n";
+    let file = |name: &str, text: &str| std::fs::write(folder.join(name), text).expect("written");
+    file("route.yaml", route);
+    file("others.yaml", others);
+    file("sluice.yaml", "cluster: {externalHosts: [partner.example]}\n");
+    let ran = run(&["translate", "-f", "route.yaml", "-f", "others.yaml"], Some(&folder));
+    assert_eq!(ran.code, 1, "{}", ran.err);
+    assert!(ran.out.contains("message: partner.example is not in cluster.externalHosts"), "{}", ran.out);
+    assert!(ran.out.contains("host: 192.0.2.1") && ran.out.contains("zone: a"), "{}", ran.out);
+    let ran =
+        run(&["translate", "-f", "route.yaml", "others.yaml", "--config", "sluice.yaml", "-o", "json"], Some(&folder));
+    assert_eq!((ran.code, ran.err.as_str()), (0, ""));
+    assert!(ran.out.contains("\"host\": \"partner.example\""), "{}", ran.out);
+    file("broken.yaml", "kind: Service\nmetadata: {name: a}\nspec: {ports: 80}\n");
+    let ran = run(&["translate", "-f", "route.yaml", "broken.yaml", "missing.yaml"], Some(&folder));
+    assert_eq!(ran.code, 2);
+    assert!(ran.err.contains("broken.yaml: document 1 is no Service: "), "{}", ran.err);
+    assert!(ran.err.contains("missing.yaml: cannot be read: ") && ran.out.contains("shop/web"), "{}", ran.err);
+}
+
+#[test]
 fn check_tells_what_can_be_read_although_something_cannot() {
     let folder = folder();
     std::fs::write(folder.join("wrong.yaml"), "routes: [{pathh: /}]").expect("written");

@@ -10,6 +10,12 @@
 {{- end -}}
 {{- end -}}
 
+{{/* The full name with an ending, within the 63 characters that a Service's name may have. From (list root ending). */}}
+{{- define "sluice.nameFor" -}}
+{{- $ending := index . 1 -}}
+{{- printf "%s-%s" (include "sluice.fullname" (index . 0) | trunc (int (sub 62 (len $ending))) | trimSuffix "-") $ending -}}
+{{- end -}}
+
 {{/* Cluster-scoped objects carry the namespace, so that releases of one name can live in two. */}}
 {{- define "sluice.clusterName" -}}
 {{- printf "%s-%s" (include "sluice.fullname" .) .Release.Namespace -}}
@@ -47,18 +53,55 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- end -}}
 {{- end -}}
 
-{{/* What Sluice reads and writes of the objects it serves; in a ClusterRole, or in a Role for each namespace. */}}
-{{- define "sluice.rules" -}}
-- apiGroups: [gateway.sluice.dev]
-  resources: [gatewayroutes]
-  verbs: [list, watch]
-- apiGroups: [gateway.sluice.dev]
-  resources: [gatewayroutes/status]
-  verbs: [patch]
-- apiGroups: [""]
-  resources: [services, endpoints]
-  verbs: [list, watch]
-- apiGroups: [discovery.k8s.io]
-  resources: [endpointslices]
-  verbs: [list, watch]
+{{/* Where the pod listens for requests, as a list of {name, port}. Without listeners of its own Sluice has one. */}}
+{{- define "sluice.listeners" -}}
+- {name: http, port: 9000}
+{{- end -}}
+
+{{/* Whether ports of the node are taken, of which there is one each. */}}
+{{- define "sluice.takesHostPorts" -}}
+{{- if or .Values.hostNetwork .Values.hostPorts.http -}}true{{- end -}}
+{{- end -}}
+
+{{/* How old pods are followed by new ones: Deployment and DaemonSet have the same words for it. */}}
+{{- define "sluice.updateStrategy" -}}
+{{- $strategy := .Values.updateStrategy -}}
+{{- $foreign := ternary "Recreate" "OnDelete" (eq .Values.kind "DaemonSet") -}}
+{{- if eq $strategy.type $foreign -}}
+{{- fail (printf "updateStrategy.type %s is not for a %s" $foreign .Values.kind) -}}
+{{- end -}}
+type: {{ $strategy.type }}
+{{- if eq $strategy.type "RollingUpdate" }}
+{{- $given := default dict $strategy.rollingUpdate }}
+{{- $tight := eq (include "sluice.takesHostPorts" .) "true" }}
+{{- $unavailable := kindIs "invalid" $given.maxUnavailable | ternary (ternary 1 0 $tight) $given.maxUnavailable }}
+{{- $surge := kindIs "invalid" $given.maxSurge | ternary (ternary 0 1 $tight) $given.maxSurge }}
+{{- if and (has (toString $unavailable) (list "0" "0%")) (has (toString $surge) (list "0" "0%")) }}
+{{- fail "updateStrategy.rollingUpdate: with maxUnavailable 0 and maxSurge 0 no pod could ever be replaced" }}
+{{- end }}
+rollingUpdate:
+  maxUnavailable: {{ $unavailable }}
+  maxSurge: {{ $surge }}
+{{- end }}
+{{- end -}}
+
+{{/* Fails on values that the schema cannot judge, as each of them is right alone. */}}
+{{- define "sluice.validate" -}}
+{{- $drain := .Values.drain -}}
+{{- if gt (int $drain.acceptSeconds) (int $drain.deadlineSeconds) -}}
+{{- fail (printf "drain.acceptSeconds (%d) is longer than drain.deadlineSeconds (%d), which ends it" (int $drain.acceptSeconds) (int $drain.deadlineSeconds)) -}}
+{{- end -}}
+{{- $scaling := .Values.autoscaling -}}
+{{- if and $scaling.enabled (eq .Values.kind "DaemonSet") -}}
+{{- fail "autoscaling is for a Deployment: a DaemonSet has one pod on each node" -}}
+{{- end -}}
+{{- if and $scaling.enabled (gt (int $scaling.minReplicas) (int $scaling.maxReplicas)) -}}
+{{- fail (printf "autoscaling.minReplicas (%d) is above autoscaling.maxReplicas (%d)" (int $scaling.minReplicas) (int $scaling.maxReplicas)) -}}
+{{- end -}}
+{{- if and (eq .Values.rbac.scope "namespaces") (not .Values.watchNamespaces) -}}
+{{- fail "rbac.scope namespaces needs watchNamespaces, which says in which" -}}
+{{- end -}}
+{{- if and .Values.metrics.serviceMonitor.enabled .Values.metrics.podMonitor.enabled -}}
+{{- fail "metrics.serviceMonitor and metrics.podMonitor together would count everything twice: enable one" -}}
+{{- end -}}
 {{- end -}}

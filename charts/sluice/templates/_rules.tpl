@@ -1,0 +1,45 @@
+{{/* All that Sluice may do, in three lists. The story `privilege` (tests/cluster/stories/privilege.rs) asks a real API
+     server what the service account can do, and compares: a right added here is added there, with its reason. */}}
+
+{{/* Of the objects it serves; in a ClusterRole, or in a Role for each namespace. */}}
+{{- define "sluice.rules" -}}
+# Routes, and what their owners are told about them.
+- apiGroups: [gateway.sluice.dev]
+  resources: [gatewayroutes]
+  verbs: [list, watch]
+- apiGroups: [gateway.sluice.dev]
+  resources: [gatewayroutes/status]
+  verbs: [patch]
+# Where their servers are; Endpoints for Services that have no slices.
+- apiGroups: [""]
+  resources: [services, endpoints]
+  verbs: [list, watch]
+- apiGroups: [discovery.k8s.io]
+  resources: [endpointslices]
+  verbs: [list, watch]
+{{- end -}}
+
+{{/* Of kinds without namespace; only with rbac.scope cluster. */}}
+{{- define "sluice.clusterRules" -}}
+{{- end -}}
+
+{{/* Of its own namespace, by name. */}}
+{{- define "sluice.ownRules" -}}
+# The Lease by which the replicas agree on who writes status. It comes with the chart (lease.yaml), so nobody has to be
+# allowed to create Leases, which cannot be narrowed to a name.
+- apiGroups: [coordination.k8s.io]
+  resources: [leases]
+  resourceNames: [{{ printf "sluice-%s" .Values.ingressClass.name | quote }}]
+  verbs: [get, update]
+{{- end -}}
+
+{{/* Whether there is a ClusterRole for Sluice. */}}
+{{- define "sluice.isClusterScoped" -}}
+{{- if eq (default (ternary "namespaces" "cluster" (not (empty .Values.watchNamespaces))) .Values.rbac.scope) "cluster" -}}true{{- end -}}
+{{- end -}}
+
+{{- define "sluice.subjects" -}}
+- kind: ServiceAccount
+  name: {{ include "sluice.serviceAccountName" . }}
+  namespace: {{ .Release.Namespace }}
+{{- end -}}

@@ -32,6 +32,15 @@ pub fn apply(objects: &str) -> String {
     expect(run("kubectl", &["apply", "-f", "-"], objects))
 }
 
+pub fn try_apply(objects: &str) -> Answer {
+    run("kubectl", &["apply", "-f", "-"], objects)
+}
+
+/// `kubectl` that reads from its standard input.
+pub fn try_kubectl_with(arguments: &[&str], input: &str) -> Answer {
+    run("kubectl", arguments, input)
+}
+
 pub fn helm(arguments: &[&str]) -> String {
     expect(try_helm(arguments))
 }
@@ -79,6 +88,13 @@ pub fn curl(address: &str, url: &str, arguments: &[&str]) -> Result<Reply, Strin
     let status = head.split(' ').nth(1).and_then(|code| code.parse().ok());
     let status = status.ok_or_else(|| format!("no status line: {head}"))?;
     Ok(Reply { status, head: head.to_lowercase(), body: body.to_owned() })
+}
+
+/// A line of a shell, in the repository's folder, with a kubeconfig of one's own.
+pub fn shell(line: &str, kubeconfig: &str) -> Answer {
+    let script = r#"cd "$1" && KUBECONFIG=$2 exec bash -euo pipefail -c "$3""#;
+    let folder = repository();
+    run("bash", &["-c", script, "bash", &folder.to_string_lossy(), kubeconfig, line], "")
 }
 
 fn run(program: &str, arguments: &[&str], input: &str) -> Answer {

@@ -6,8 +6,8 @@ use std::fs;
 use serde::Deserialize;
 use serde_yaml::{Deserializer, Value};
 
-use crate::command::{apply, helm, kubectl, repository, try_helm, try_kubectl};
-use crate::sluice::{NAMESPACE, answers, concluded, install, installed, namespace};
+use crate::command::{apply, helm, kubectl, repository, try_kubectl};
+use crate::sluice::{NAMESPACE, answers, concluded, install, installed, namespace, uninstall};
 use crate::wait::{SOON, eventually, holds};
 
 #[test]
@@ -54,14 +54,6 @@ fn everything() -> BTreeSet<String> {
     ]);
     let ours = |line: &&str| line.contains("sluice") && !line.starts_with("CustomResourceDefinition");
     listed.lines().filter(ours).map(str::to_owned).collect()
-}
-
-/// Away with it and its namespace, so that what follows begins with a cluster that never knew it.
-fn uninstall() {
-    if try_helm(&["status", "sluice", "-n", NAMESPACE]).is_ok() {
-        helm(&["uninstall", "sluice", "-n", NAMESPACE]);
-    }
-    kubectl(&["delete", "namespace", NAMESPACE, "--ignore-not-found", "--timeout=120s"]);
 }
 
 #[test]

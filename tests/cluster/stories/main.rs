@@ -26,9 +26,14 @@ mod sluice;
 mod wait;
 mod wire;
 
+mod host;
+mod hostile;
 mod install;
+mod lease;
 mod outage;
+mod privilege;
 mod rollout;
 mod route;
 mod status;
+mod upgrade;
 mod weight;

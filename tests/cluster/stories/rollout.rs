@@ -1,9 +1,9 @@
 //! Pods come and go under load, backends' and Sluice's own, and no request fails.
 
-use crate::command::{kubectl, try_get};
+use crate::command::kubectl;
 use crate::fixture::Namespace;
 use crate::load::Load;
-use crate::sluice::{NAMESPACE, answers, everywhere, installed};
+use crate::sluice::{NAMESPACE, answers, everywhere, installed, pods};
 use crate::wait::{SOON, eventually, holds};
 
 fn served(space: &Namespace, host: &str) -> String {
@@ -22,10 +22,10 @@ fn scaling_a_backend_up_and_down_fails_no_request() {
     space.backend("shop", 1);
     let address = served(&space, "scale.example.com");
     let load = Load::start(&address, "scale.example.com", "/");
-    space.scale("shop", 5);
-    eventually("all five answer", SOON, || {
-        let pods = load.pods_of_next(200);
-        holds(pods.len() == 5, || format!("{pods:?}"))
+    space.scale("shop", 10);
+    eventually("all ten answer", SOON, || {
+        let pods = load.pods_of_next(400);
+        holds(pods.len() == 10, || format!("{pods:?}"))
     });
     space.scale("shop", 1);
     space.settled("shop", 1);
@@ -71,23 +71,35 @@ fn a_rolling_restart_of_sluice_fails_no_request() {
     let space = Namespace::new("restart");
     space.backend("shop", 2);
     let address = served(&space, "restart.example.com");
-    let before = pods_of_sluice().expect("pods");
+    let before = pods().expect("pods");
     assert_eq!(before.len(), 2, "two replicas: {before:?}");
     let load = Load::start(&address, "restart.example.com", "/");
     kubectl(&["rollout", "restart", "-n", NAMESPACE, "deployment/sluice"]);
     kubectl(&["rollout", "status", "-n", NAMESPACE, "deployment/sluice", "--timeout=170s"]);
     // Until the old ones are gone: their drain is what is tried here.
     eventually("the old replicas' end", 2 * SOON, || {
-        let pods = pods_of_sluice()?;
-        let gone = pods.len() == 2 && before.iter().all(|pod| !pods.contains(pod));
-        holds(gone, || format!("{before:?} became {pods:?}"))
+        let after = pods()?;
+        let gone = after.len() == 2 && before.iter().all(|pod| !after.contains(pod));
+        holds(gone, || format!("{before:?} became {after:?}"))
     });
     load.more(500);
     load.finish();
 }
 
-fn pods_of_sluice() -> Result<Vec<String>, String> {
-    let list = try_get(&["pods", "-n", NAMESPACE])?;
-    let pods = list["items"].as_array().ok_or("no list")?;
-    Ok(pods.iter().filter_map(|pod| Some(pod["metadata"]["name"].as_str()?.to_owned())).collect())
+#[test]
+fn scaling_sluice_up_and_down_fails_no_request() {
+    let space = Namespace::new("replicas");
+    space.backend("shop", 2);
+    let address = served(&space, "replicas.example.com");
+    let load = Load::start(&address, "replicas.example.com", "/");
+    for replicas in [4, 2] {
+        kubectl(&["scale", "-n", NAMESPACE, "deployment/sluice", &format!("--replicas={replicas}")]);
+        kubectl(&["rollout", "status", "-n", NAMESPACE, "deployment/sluice", "--timeout=120s"]);
+        eventually("so many replicas", 2 * SOON, || {
+            let now = pods()?;
+            holds(now.len() == replicas, || format!("{now:?}"))
+        });
+        load.more(500);
+    }
+    load.finish();
 }

@@ -1,5 +1,7 @@
 //! Sluice in the cluster: installed by its chart, found by its Service, asked through its objects.
 
+use std::path::{Path, PathBuf};
+
 use serde_json::Value;
 
 use crate::command::{Reply, curl, helm, kubectl, repository, try_get, try_helm, try_kubectl};
@@ -20,21 +22,48 @@ pub fn installed() -> String {
 /// `helm install` as the README has it. The namespace admits only pods under the restricted
 /// standard, so that the chart is held to it.
 pub fn install() {
-    let chart = repository().join("charts/sluice");
+    namespace();
+    release("install", &chart(), &[]);
+}
+
+/// `helm upgrade` to this chart with these settings and no others. Returns when so many replicas run and
+/// the old ones have finished their drain.
+pub fn upgrade(chart: &Path, settings: &[&str], replicas: usize) {
+    let before = pods().expect("pods");
+    release("upgrade", chart, settings);
+    kubectl(&["rollout", "status", "-n", NAMESPACE, "deployment/sluice", "--timeout=170s"]);
+    eventually("the old replicas' end", 2 * SOON, || {
+        let pods = pods()?;
+        holds(pods.len() == replicas, || format!("{before:?} became {pods:?}, not {replicas}"))
+    });
+}
+
+fn release(verb: &str, chart: &Path, settings: &[&str]) {
     let image = std::env::var("SLUICE_IMAGE").unwrap_or_else(|_| "sluice.test/sluice:test".to_owned());
     let (name, tag) = image.rsplit_once(':').expect("SLUICE_IMAGE is REPOSITORY:TAG");
-    namespace();
-    helm(&[
-        "install",
-        "sluice",
-        &chart.to_string_lossy(),
-        "-n",
-        NAMESPACE,
-        "--set",
-        &format!("image.repository={name}"),
-        "--set-string",
-        &format!("image.tag={tag}"),
-    ]);
+    let (name, tag) = (format!("image.repository={name}"), format!("image.tag={tag}"));
+    let chart = chart.to_string_lossy();
+    let fixed = [verb, "sluice", &chart, "-n", NAMESPACE, "--set", &name, "--set-string", &tag];
+    helm(&[&fixed[..], settings].concat());
+}
+
+pub fn chart() -> PathBuf {
+    repository().join("charts/sluice")
+}
+
+/// The names of Sluice's own pods, those on their way out among them.
+pub fn pods() -> Result<Vec<String>, String> {
+    let list = try_get(&["pods", "-n", NAMESPACE])?;
+    let pods = list["items"].as_array().ok_or("no list")?;
+    Ok(pods.iter().filter_map(|pod| Some(pod["metadata"]["name"].as_str()?.to_owned())).collect())
+}
+
+/// Away with it and its namespace, so that what follows begins with a cluster that never knew it.
+pub fn uninstall() {
+    if try_helm(&["status", "sluice", "-n", NAMESPACE]).is_ok() {
+        helm(&["uninstall", "sluice", "-n", NAMESPACE]);
+    }
+    kubectl(&["delete", "namespace", NAMESPACE, "--ignore-not-found", "--timeout=120s"]);
 }
 
 pub fn namespace() {

@@ -32,6 +32,7 @@ mod install;
 mod lease;
 mod outage;
 mod privilege;
+mod readme;
 mod rollout;
 mod route;
 mod status;

@@ -4,7 +4,7 @@
 //! is refused, so that no two parties along the way can read it differently.
 
 use std::borrow::Cow;
-use std::net::{Ipv4Addr, Ipv6Addr};
+use std::net::Ipv6Addr;
 
 /// The text is no host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -98,19 +98,50 @@ fn normalise_ipv6(name: &str) -> Result<Cow<'_, str>, HostError> {
     Ok(Cow::Owned(format!("[{address}]")))
 }
 
-/// A last label of digits only makes it an IPv4 address to many readers; then it has to be one.
+/// A last label of digits only makes it an IPv4 address to many readers; then it has to be one, as the standard
+/// library reads it: four decimal numbers of one to three digits, up to 255, without a zero in front.
 fn looks_like_bad_ipv4(name: &str) -> bool {
     if !name.as_bytes().last().is_some_and(u8::is_ascii_digit) {
         return false;
     }
-    let Some(dot) = name.bytes().rposition(|byte| byte == b'.') else { return false };
-    let is_number = name.bytes().skip(dot + 1).all(|byte| byte.is_ascii_digit());
-    is_number && name.parse::<Ipv4Addr>().is_err()
+    let (mut labels, mut are_good, mut is_last_number) = (0, true, false);
+    for label in name.as_bytes().split(|byte| *byte == b'.') {
+        labels += 1;
+        let number = match label {
+            [one] => read_digits(&[*one]),
+            [b'1'..=b'9', _] | [b'1'..=b'9', _, _] => read_digits(label),
+            _ => None,
+        };
+        are_good &= number.is_some_and(|number| number <= 255);
+        is_last_number = !label.is_empty() && label.iter().all(u8::is_ascii_digit);
+    }
+    is_last_number && labels > 1 && !(are_good && labels == 4)
+}
+
+fn read_digits(label: &[u8]) -> Option<u32> {
+    label.iter().try_fold(0, |sum, digit| digit.is_ascii_digit().then(|| sum * 10 + u32::from(digit - b'0')))
 }
 
 #[cfg(test)]
 mod tests {
+    use std::net::Ipv4Addr;
+
+    use proptest::prelude::*;
+
     use super::*;
+
+    proptest! {
+        #[test]
+        fn numbers_with_dots_are_addresses_as_the_standard_library_reads_them(
+            labels in proptest::collection::vec("[0-9]{0,4}|[0-9a]{1,3}", 1..6),
+        ) {
+            let name = labels.join(".");
+            let last = labels.last().map_or("", String::as_str);
+            let is_number = !last.is_empty() && last.bytes().all(|byte| byte.is_ascii_digit());
+            let expected = is_number && labels.len() > 1 && name.parse::<Ipv4Addr>().is_err();
+            prop_assert_eq!(looks_like_bad_ipv4(&name), expected, "{}", name);
+        }
+    }
 
     #[test]
     fn h034_case_port_and_final_dot_do_not_count() {

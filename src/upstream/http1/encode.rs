@@ -1,7 +1,7 @@
 //! Writes a request head. What may be in it was decided by the caller; values come from parsed messages and
 //! cannot contain line breaks.
 
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Method};
 
 use super::upload::UploadFraming;
@@ -9,17 +9,17 @@ use super::upload::UploadFraming;
 /// A request head in the making.
 #[derive(Debug)]
 pub struct HeadWriter {
-    out: BytesMut,
+    out: Vec<u8>,
 }
 
 impl HeadWriter {
     /// Begins with the request line. `target` is path and query, in the form they are sent.
     pub fn new(method: &Method, target: &str, bytes_expected: usize) -> Self {
-        let mut out = BytesMut::with_capacity(bytes_expected);
-        out.put_slice(method.as_str().as_bytes());
-        out.put_u8(b' ');
-        out.put_slice(target.as_bytes());
-        out.put_slice(b" HTTP/1.1\r\n");
+        let mut out = Vec::with_capacity(bytes_expected);
+        out.extend_from_slice(method.as_str().as_bytes());
+        out.push(b' ');
+        out.extend_from_slice(target.as_bytes());
+        out.extend_from_slice(b" HTTP/1.1\r\n");
         Self { out }
     }
 
@@ -60,11 +60,11 @@ impl HeadWriter {
         debug_assert!(!value.concat().iter().any(is_line_break), "a header value has no line break");
         // Room for all of it first: asking for it part by part would cost more than the copies.
         self.out.reserve(name.len() + value[0].len() + value[1].len() + 4);
-        self.out.put_slice(name.as_bytes());
-        self.out.put_slice(b": ");
-        self.out.put_slice(value[0]);
-        self.out.put_slice(value[1]);
-        self.out.put_slice(b"\r\n");
+        self.out.extend_from_slice(name.as_bytes());
+        self.out.extend_from_slice(b": ");
+        self.out.extend_from_slice(value[0]);
+        self.out.extend_from_slice(value[1]);
+        self.out.extend_from_slice(b"\r\n");
     }
 
     /// Ends the head, telling how the body is framed.
@@ -77,8 +77,8 @@ impl HeadWriter {
             }
             UploadFraming::Chunked => self.line("transfer-encoding", b"chunked"),
         }
-        self.out.put_slice(b"\r\n");
-        self.out.freeze()
+        self.out.extend_from_slice(b"\r\n");
+        Bytes::from(self.out)
     }
 }
 

@@ -20,6 +20,7 @@ pub mod pool;
 pub mod probe;
 pub mod resolve;
 pub mod set;
+mod spare;
 
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Instant;

@@ -4,34 +4,27 @@
 //! is taken first: the others age and close when load goes down. What is closed by the server, too old, or
 //! belongs to an endpoint that is gone is dropped by [`Pool::sweep`], once a second.
 //!
-//! The memory that answers are read into does not idle along with a connection: it goes on a small pile, from
-//! which the next connection that is taken out gets it. Ten thousand idle connections hold no more of it than
-//! two.
+//! The memory that answers are read into does not idle along with a connection; it is handed on ([`super::spare`]).
 
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bytes::BytesMut;
-
 use crate::config::upstream::PoolSettings;
 
 use super::LiveEndpoint;
 use super::http1::Connection;
+use super::spare::Spare;
 
 /// How often [`Pool::sweep`] is to be called.
 pub const SWEEP_EVERY: Duration = Duration::from_secs(1);
-
-/// Buffers without a connection, 8 KiB each: as many as a worker has exchanges just before and after their
-/// connection is idle.
-const MAX_SPARE_BUFFERS: usize = 64;
 
 /// Idle connections, by endpoint.
 #[derive(Debug, Default)]
 pub struct Pool {
     idle: RefCell<HashMap<u64, Shelf, ahash::RandomState>>,
-    spare: RefCell<Vec<BytesMut>>,
+    spare: Spare,
 }
 
 #[derive(Debug)]
@@ -39,6 +32,8 @@ struct Shelf {
     endpoint: Arc<LiveEndpoint>,
     /// The one used last is at the end.
     connections: Vec<Idle>,
+    /// The last answer did not fit into a small buffer; the next one may not, either.
+    is_bulky: bool,
 }
 
 #[derive(Debug)]
@@ -54,9 +49,7 @@ impl Pool {
         let shelf = idle.get_mut(&endpoint.number())?;
         while let Some(mut last) = shelf.connections.pop() {
             if last.until > now && last.connection.is_usable() {
-                if let Some(buffer) = self.spare.borrow_mut().pop() {
-                    last.connection.lend_buffer(buffer);
-                }
+                last.connection.lend_buffer(self.spare.take(shelf.is_bulky));
                 return Some(last.connection);
             }
         }
@@ -77,15 +70,15 @@ impl Pool {
             return;
         }
         let mut idle = self.idle.borrow_mut();
-        let shelf = idle
-            .entry(endpoint.number())
-            .or_insert_with(|| Shelf { endpoint: Arc::clone(endpoint), connections: Vec::new() });
+        let shelf = idle.entry(endpoint.number()).or_insert_with(|| Shelf {
+            endpoint: Arc::clone(endpoint),
+            connections: Vec::new(),
+            is_bulky: false,
+        });
         if shelf.connections.len() < settings.max_idle {
-            let mut spare = self.spare.borrow_mut();
-            let buffer = connection.take_buffer();
-            if spare.len() < MAX_SPARE_BUFFERS && buffer.capacity() > 0 {
-                spare.push(buffer);
-            }
+            shelf.is_bulky = connection.had_bulk();
+            let (buffer, bulk) = connection.take_buffer();
+            self.spare.give(buffer, bulk);
             shelf.connections.push(Idle { connection, until });
         }
     }

@@ -8,6 +8,7 @@ use bytes::{Bytes, BytesMut};
 use http::{HeaderValue, Method};
 use tokio::net::TcpStream;
 
+use super::super::spare::Bulk;
 use super::framing::Promise;
 use super::transfer::Transfer;
 use super::upload::{Upload, UploadFraming};
@@ -20,6 +21,9 @@ pub type Held = Box<dyn Any + Send>;
 pub struct Connection {
     pub(super) stream: TcpStream,
     pub(super) buffer: BytesMut,
+    /// The buffer is a bulk buffer.
+    pub(super) bulk: Option<Bulk>,
+    pub(super) had_bulk: bool,
     /// Responses read in full.
     pub(super) served: u64,
     pub(super) made_at: Instant,
@@ -37,6 +41,8 @@ impl Connection {
         Box::new(Self {
             stream,
             buffer: BytesMut::new(),
+            bulk: None,
+            had_bulk: false,
             served: 0,
             made_at,
             promise: Promise::default(),
@@ -85,17 +91,22 @@ impl Connection {
     }
 
     /// Takes the memory out that answers are read into: an idle connection needs none.
-    pub fn take_buffer(&mut self) -> BytesMut {
+    pub fn take_buffer(&mut self) -> (BytesMut, Option<Bulk>) {
         debug_assert!(self.buffer.is_empty(), "a connection with early bytes is not kept");
-        std::mem::take(&mut self.buffer)
+        (std::mem::take(&mut self.buffer), self.bulk.take())
     }
 
     /// Gives it memory to read answers into.
-    pub fn lend_buffer(&mut self, buffer: BytesMut) {
+    pub fn lend_buffer(&mut self, (buffer, bulk): (BytesMut, Option<Bulk>)) {
         debug_assert!(buffer.is_empty(), "no byte of one answer gets into another");
         if self.buffer.is_empty() {
-            self.buffer = buffer;
+            (self.buffer, self.bulk) = (buffer, bulk);
         }
+    }
+
+    /// Whether its last answer did not fit into a small buffer.
+    pub fn had_bulk(&self) -> bool {
+        self.had_bulk
     }
 
     /// Sends a request. `head` is complete, `body` is sent as `framing` says. `upgrade` is the protocol that

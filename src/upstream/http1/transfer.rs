@@ -165,7 +165,8 @@ impl<B> Transfer<B> {
             return None;
         }
         connection.served += 1;
-        if self.is_buffer_large {
+        connection.had_bulk = self.received > FIRST_READ_BYTES as u64;
+        if self.is_buffer_large && connection.bulk.is_none() {
             connection.buffer = BytesMut::new();
         }
         Some(connection)

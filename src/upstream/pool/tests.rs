@@ -8,6 +8,7 @@ use http_body_util::Empty;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
+use super::super::spare::MAX_SPARE;
 use super::*;
 use crate::config::{Endpoint, EndpointId, EndpointState, Upstream, UpstreamId, UpstreamSettings};
 use crate::upstream::http1::UploadFraming;
@@ -105,14 +106,14 @@ async fn idle_connections_hold_no_buffers_and_the_next_one_taken_gets_one() {
     let (pool, endpoint, now) = (Pool::default(), endpoint(), Instant::now());
     let settings = PoolSettings { max_idle: 1000, ..PoolSettings::default() };
     let mut servers = Vec::new();
-    for _ in 0..MAX_SPARE_BUFFERS + 10 {
+    for _ in 0..MAX_SPARE + 10 {
         let (connection, mut server) = pair().await;
         let connection = exchange(connection, &mut server, ANSWER).await.expect("kept");
         pool.put(&endpoint, connection, &settings, now);
         servers.push(server);
     }
-    assert_eq!((pool.len(), pool.spare.borrow().len()), (servers.len(), MAX_SPARE_BUFFERS));
+    assert_eq!((pool.len(), pool.spare.small()), (servers.len(), MAX_SPARE));
     let mut connection = pool.take(&endpoint, now).expect("there are many");
-    assert_eq!(pool.spare.borrow().len(), MAX_SPARE_BUFFERS - 1);
-    assert!(connection.take_buffer().capacity() > 0);
+    assert_eq!(pool.spare.small(), MAX_SPARE - 1);
+    assert!(connection.take_buffer().0.capacity() > 0);
 }

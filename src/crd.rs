@@ -1,7 +1,7 @@
-//! The custom resource `GatewayRoute`: its spec, its status, and the definition that is printed into `crds/`.
+//! The custom resources `GatewayRoute` and `GatewayPolicy`: specs, status, and the definitions printed into `crds/`.
 //!
-//! The spec is [`ObjectSpec`], made of the same types as the file, so the two cannot drift apart. The status
-//! is what `controller/status` writes and what users wait for. The definition is built here by hand instead
+//! The specs are [`ObjectSpec`] and [`ObjectPolicySpec`], made of the same types as the file, so they cannot drift apart.
+//! The status is what `controller/status` writes and what users wait for. The definition is built here by hand instead
 //! of by kube's derive: the schema then comes out of `config` alone, and what the API server must know
 //! besides it (columns, list types, status subresource) stands in one readable place.
 //!
@@ -20,16 +20,20 @@ use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use crate::config::spec::ObjectSpec;
+use crate::config::spec::{ObjectPolicySpec, ObjectSpec};
 
 /// The API group of everything Sluice defines.
 pub const GROUP: &str = "gateway.sluice.dev";
 /// The version that is served and stored.
 pub const VERSION: &str = "v1alpha1";
-/// The kind.
+/// The kind of routes.
 pub const KIND: &str = "GatewayRoute";
-/// The name in URLs.
+/// Its name in URLs.
 pub const PLURAL: &str = "gatewayroutes";
+/// The kind of policies.
+pub const POLICY_KIND: &str = "GatewayPolicy";
+/// Its name in URLs.
+pub const POLICY_PLURAL: &str = "gatewaypolicies";
 
 /// Hosts, rules and where their requests go, as one namespaced object.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -72,6 +76,20 @@ impl kube::Resource for GatewayRoute {
     fn meta_mut(&mut self) -> &mut ObjectMeta {
         &mut self.metadata
     }
+}
+
+/// Choices about requests that routes take over by name, as one namespaced object.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct GatewayPolicy {
+    /// Name and namespace.
+    #[schemars(skip)]
+    pub metadata: ObjectMeta,
+    /// What it says, and to whom.
+    pub spec: ObjectPolicySpec,
+    /// Whether it can be used.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub status: Option<GatewayRouteStatus>,
 }
 
 /// What is true about an object: whether it is accepted, what is wrong with it, since when it is in effect.
@@ -160,59 +178,90 @@ pub struct ConflictStatus {
     pub message: String,
 }
 
-/// The definition, as an API server takes it.
-pub fn crd() -> api::CustomResourceDefinition {
-    let names = api::CustomResourceDefinitionNames {
-        kind: KIND.to_owned(),
-        plural: PLURAL.to_owned(),
-        singular: Some("gatewayroute".to_owned()),
-        list_kind: Some("GatewayRouteList".to_owned()),
-        short_names: Some(vec!["gwr".to_owned()]),
-        categories: Some(vec!["sluice".to_owned()]),
+/// The definitions with the files they are printed into.
+pub fn all() -> [(&'static str, api::CustomResourceDefinition); 2] {
+    let routes = Form { kind: KIND, plural: PLURAL, singular: "gatewayroute", short: "gwr", columns: route_columns() };
+    let policies = Form {
+        kind: POLICY_KIND,
+        plural: POLICY_PLURAL,
+        singular: "gatewaypolicy",
+        short: "gwp",
+        columns: policy_columns(),
     };
-    let version = api::CustomResourceDefinitionVersion {
-        name: VERSION.to_owned(),
-        served: true,
-        storage: true,
-        schema: Some(api::CustomResourceValidation { open_api_v3_schema: Some(schema()) }),
-        subresources: Some(api::CustomResourceSubresources {
-            status: Some(api::CustomResourceSubresourceStatus(json!({}))),
-            scale: None,
-        }),
-        additional_printer_columns: Some(columns()),
-        ..Default::default()
-    };
-    api::CustomResourceDefinition {
-        metadata: ObjectMeta { name: Some(format!("{PLURAL}.{GROUP}")), ..Default::default() },
-        spec: api::CustomResourceDefinitionSpec {
-            group: GROUP.to_owned(),
-            names,
-            scope: "Namespaced".to_owned(),
-            versions: vec![version],
+    [
+        ("gatewayroutes.yaml", routes.define(schema::<GatewayRoute>("spec"))),
+        // What is not built yet of a policy's fields is what is not built of `policies` in the file.
+        ("gatewaypolicies.yaml", policies.define(schema::<GatewayPolicy>("policies"))),
+    ]
+}
+
+/// How a kind is called and shown.
+struct Form {
+    kind: &'static str,
+    plural: &'static str,
+    singular: &'static str,
+    short: &'static str,
+    columns: Vec<api::CustomResourceColumnDefinition>,
+}
+
+impl Form {
+    /// The definition, as an API server takes it.
+    fn define(self, schema: api::JSONSchemaProps) -> api::CustomResourceDefinition {
+        let names = api::CustomResourceDefinitionNames {
+            kind: self.kind.to_owned(),
+            plural: self.plural.to_owned(),
+            singular: Some(self.singular.to_owned()),
+            list_kind: Some(format!("{}List", self.kind)),
+            short_names: Some(vec![self.short.to_owned()]),
+            categories: Some(vec!["sluice".to_owned()]),
+        };
+        let version = api::CustomResourceDefinitionVersion {
+            name: VERSION.to_owned(),
+            served: true,
+            storage: true,
+            schema: Some(api::CustomResourceValidation { open_api_v3_schema: Some(schema) }),
+            subresources: Some(api::CustomResourceSubresources {
+                status: Some(api::CustomResourceSubresourceStatus(json!({}))),
+                scale: None,
+            }),
+            additional_printer_columns: Some(self.columns),
             ..Default::default()
-        },
-        status: None,
+        };
+        api::CustomResourceDefinition {
+            metadata: ObjectMeta { name: Some(format!("{}.{GROUP}", self.plural)), ..Default::default() },
+            spec: api::CustomResourceDefinitionSpec {
+                group: GROUP.to_owned(),
+                names,
+                scope: "Namespaced".to_owned(),
+                versions: vec![version],
+                ..Default::default()
+            },
+            status: None,
+        }
     }
 }
 
-/// The definition as it stands in `crds/gatewayroutes.yaml`.
+/// A definition as it stands in its file.
 ///
 /// # Errors
 /// None in practice: the definition is made of plain values, which YAML can write.
-pub fn to_yaml() -> Result<String, serde_yaml::Error> {
-    let body = serde_yaml::to_string(&crd())?;
+pub fn to_yaml(definition: &api::CustomResourceDefinition) -> Result<String, serde_yaml::Error> {
+    let body = serde_yaml::to_string(definition)?;
     Ok(format!("# Printed by `sluice crd`; a test keeps it fresh. Do not edit.\n{body}"))
 }
 
-/// Hosts Accepted Refs Serving Replicas Ms Problems Age; with `-o wide` also Class and Reason.
-fn columns() -> Vec<api::CustomResourceColumnDefinition> {
-    let column = |name: &str, kind: &str, path: &str, priority: Option<i32>| api::CustomResourceColumnDefinition {
+fn column(name: &str, kind: &str, path: &str, priority: Option<i32>) -> api::CustomResourceColumnDefinition {
+    api::CustomResourceColumnDefinition {
         name: name.to_owned(),
         type_: kind.to_owned(),
         json_path: path.to_owned(),
         priority,
         ..Default::default()
-    };
+    }
+}
+
+/// Hosts Accepted Refs Serving Replicas Ms Problems Age; with `-o wide` also Class and Reason.
+fn route_columns() -> Vec<api::CustomResourceColumnDefinition> {
     vec![
         column("Hosts", "string", ".status.summary.hosts", None),
         column("Accepted", "string", ".status.conditions[?(@.type==\"Accepted\")].status", None),
@@ -227,6 +276,18 @@ fn columns() -> Vec<api::CustomResourceColumnDefinition> {
     ]
 }
 
+/// Accepted Serving Problems Age; with `-o wide` also Namespaces and Reason.
+fn policy_columns() -> Vec<api::CustomResourceColumnDefinition> {
+    vec![
+        column("Accepted", "string", ".status.conditions[?(@.type==\"Accepted\")].status", None),
+        column("Serving", "string", ".status.conditions[?(@.type==\"Serving\")].status", None),
+        column("Problems", "integer", ".status.summary.problems", None),
+        column("Age", "date", ".metadata.creationTimestamp", None),
+        column("Namespaces", "string", ".spec.allowedNamespaces", Some(1)),
+        column("Reason", "string", ".status.conditions[?(@.type==\"Accepted\")].reason", Some(1)),
+    ]
+}
+
 fn conditions_schema(generator: &mut SchemaGenerator) -> Schema {
     schemars::json_schema!({
         "type": "array",
@@ -237,19 +298,19 @@ fn conditions_schema(generator: &mut SchemaGenerator) -> Schema {
     })
 }
 
-/// The structural schema of a whole object.
+/// The structural schema of a whole object; `place` is where the vocabulary knows its spec.
 #[expect(clippy::expect_used, reason = "no input reaches this: it fails for nobody or for everybody, in a test")]
-fn schema() -> api::JSONSchemaProps {
+fn schema<T: JsonSchema>(place: &'static str) -> api::JSONSchemaProps {
     let mut settings = schemars::generate::SchemaSettings::openapi3();
     settings.inline_subschemas = true;
     settings.meta_schema = None;
-    let mut root = settings.into_generator().into_root_schema_for::<GatewayRoute>();
+    let mut root = settings.into_generator().into_root_schema_for::<T>();
     OptionalIsAbsent.transform(&mut root);
     kube::core::schema::StructuralSchemaRewriter.transform(&mut root);
     Tidy.transform(&mut root);
     let mut value = root.to_value();
     if let Some(spec) = value.pointer_mut("/properties/spec") {
-        later::refuse(("", "spec"), spec);
+        later::refuse(("", place), spec);
     }
     if let Some(root) = value.as_object_mut() {
         // The API server knows `metadata` by itself.

@@ -14,7 +14,9 @@ pub struct Args {}
 /// # Errors
 /// If it cannot be printed.
 pub fn run(_: &Args) -> Result<ExitCode, CliError> {
-    let text = crate::crd::to_yaml().map_err(std::io::Error::other)?;
-    std::io::stdout().write_all(text.as_bytes())?;
+    for (_, definition) in crate::crd::all() {
+        let text = crate::crd::to_yaml(&definition).map_err(std::io::Error::other)?;
+        std::io::stdout().write_all(format!("---\n{text}").as_bytes())?;
+    }
     Ok(ExitCode::SUCCESS)
 }

@@ -14,7 +14,7 @@ use serde_json::Value;
 
 use crate::config::{Effect, Gateway};
 use crate::controller::manifest::{ManifestError, read_into};
-use crate::controller::translate::{Verdict, translate};
+use crate::controller::translate::{Translation, Verdict, translate};
 use crate::controller::world::{ClassSettings, World};
 
 use super::CliError;
@@ -57,6 +57,8 @@ enum Output {
 struct Report<'a> {
     gateway: &'a Gateway,
     verdicts: &'a [Arc<Verdict>],
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    policies: &'a [Arc<Verdict>],
 }
 
 /// Runs the command.
@@ -69,15 +71,16 @@ pub fn run(args: &Args) -> Result<ExitCode, CliError> {
     if let Some(path) = &args.config {
         let loaded = super::load(path)?;
         super::print_problems(&loaded.warnings);
-        world.terms = Arc::new(loaded.terms);
+        world.operator = Arc::new(loaded.into());
     }
     let mut is_readable = true;
     for path in &args.files {
         is_readable &= read_all(path, &mut world);
     }
     let translation = translate(&world);
-    print(&Report { gateway: &translation.gateway, verdicts: &translation.verdicts }, args.output)?;
-    let mut problems = translation.verdicts.iter().flat_map(|verdict| &verdict.problems);
+    let Translation { gateway, verdicts, policies } = &translation;
+    print(&Report { gateway, verdicts, policies }, args.output)?;
+    let mut problems = policies.iter().chain(verdicts).flat_map(|verdict| &verdict.problems);
     let is_right = problems.all(|problem| problem.effect == Effect::Warning);
     Ok(match (is_readable, is_right) {
         (true, true) => ExitCode::SUCCESS,

@@ -66,7 +66,10 @@ pub trait Scope {
     fn path_prefix(&self) -> &'static str;
 
     /// Whether a route without hosts may answer for everybody.
-    fn allows_any_host(&self) -> bool;
+    ///
+    /// # Errors
+    /// The problem, at the place `at`.
+    fn check_any_host(&self, at: &str) -> Result<(), Problem>;
 
     /// Whether a backend may be this URL's host.
     ///
@@ -101,12 +104,12 @@ pub trait Scope {
     ///
     /// # Errors
     /// The problem, at the place `at`.
-    fn policy(&self, name: &str, at: &str) -> Result<Arc<Layer>, Problem>;
+    fn policy(&mut self, name: &str, at: &str) -> Result<Arc<Layer>, Problem>;
 
     /// What holds wherever nothing nearer is said.
     fn defaults(&self) -> Arc<Traffic>;
 
-    /// Whether a rule may stand before others by its `priority`.
+    /// Whether a rule may have a `priority`.
     ///
     /// # Errors
     /// The problem, at the place `at`.
@@ -231,7 +234,7 @@ impl Describer<'_> {
         // because it must have some, would answer for everybody: it has no place to keep, so it keeps none.
         let wrote_hosts = spec.hosts.as_ref().is_some_and(|hosts| !hosts.is_empty());
         let wrote_listeners = spec.listeners.as_ref().is_some_and(|listeners| !listeners.is_empty());
-        let is_nowhere = (hosts.is_empty() && (wrote_hosts || !self.scope.allows_any_host()))
+        let is_nowhere = (hosts.is_empty() && (wrote_hosts || self.scope.check_any_host(at).is_err()))
             || (listeners.is_empty() && wrote_listeners);
         let rules = if is_nowhere { Vec::new() } else { rules };
         Route { source: self.scope.source(), hosts, listeners, rules: rules.into_iter().map(Arc::new).collect() }
@@ -303,9 +306,10 @@ impl Describer<'_> {
                 None => self.problem(format!("{at}.hosts[{index}]"), Slug::HostForm, HOST_MESSAGE),
             }
         }
-        if spec.hosts.as_ref().is_none_or(Vec::is_empty) && !self.scope.allows_any_host() {
-            let message = "a route without hosts would answer for everybody: write hosts";
-            self.problem(format!("{at}.hosts"), Slug::HostRequired, message);
+        if spec.hosts.as_ref().is_none_or(Vec::is_empty)
+            && let Err(problem) = self.scope.check_any_host(&format!("{at}.hosts"))
+        {
+            self.out.problems.push(problem);
         }
         hosts.shrink_to_fit();
         hosts

@@ -40,6 +40,7 @@ mod reuse;
 mod scope;
 
 pub use disk::read;
+pub use listen::bounds_above_listeners;
 pub use reuse::reuse;
 
 /// What came of the files.

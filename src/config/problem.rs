@@ -134,6 +134,14 @@ slugs! {
     DuplicateMatch = "duplicate-match", NotServed;
     /// The host belongs to another namespace.
     HostOwned = "host-owned", NotServed;
+    /// The operator gives the host to others.
+    HostNotGranted = "host-not-granted", NotServed;
+    /// Outside what the owner of the host grants.
+    PathNotGranted = "path-not-granted", NotServed;
+    /// A priority on somebody else's host.
+    PriorityOwner = "priority-owner", Ignored;
+    /// A listener for other namespaces.
+    ListenerNamespace = "listener-namespace", NotServed;
     /// No such Service.
     ServiceMissing = "service-missing", Answers500;
     /// The Service has no such port.

@@ -10,7 +10,7 @@ use std::sync::LazyLock;
 
 use serde_json::Value as Json;
 
-use super::spec::{FileSpec, ObjectSpec};
+use super::spec::{FileSpec, ObjectPolicySpec, ObjectSpec};
 
 /// References nest no deeper: a schema that refers to itself ends here.
 const MAX_DEPTH: usize = 32;
@@ -51,13 +51,19 @@ impl Shape {
 
     /// The shape of a `GatewayRoute` in a manifest. Its metadata are the API server's matter, its status ours.
     pub fn of_object() -> &'static Self {
-        static SHAPE: LazyLock<Shape> = LazyLock::new(make_shape_of_object);
+        static SHAPE: LazyLock<Shape> = LazyLock::new(|| make_shape_of_object(&schemars::schema_for!(ObjectSpec)));
+        &SHAPE
+    }
+
+    /// The shape of a `GatewayPolicy` in a manifest.
+    pub fn of_policy() -> &'static Self {
+        static SHAPE: LazyLock<Shape> =
+            LazyLock::new(|| make_shape_of_object(&schemars::schema_for!(ObjectPolicySpec)));
         &SHAPE
     }
 }
 
-fn make_shape_of_object() -> Shape {
-    let schema = schemars::schema_for!(ObjectSpec);
+fn make_shape_of_object(schema: &schemars::Schema) -> Shape {
     let text = || Shape::Text { min: 1, max: 253, form: None };
     let fields = [
         ("apiVersion", text()),

@@ -121,12 +121,10 @@ macro_rules! rule_fields_later {
 const RULE_LATER: &[&str] = rule_fields_later!("grpc");
 const POLICY_LATER: &[&str] = rule_fields_later!();
 
-/// Fields that this version builds for the file only: an object's policies are objects, and its priority is for the
-/// owner of a host.
+/// Fields that only objects have, and that this version does not build.
 pub fn later_fields_in_objects(place: &str) -> &'static [&'static str] {
     match place {
-        "spec" => &["certificates", "grants"],
-        "routes" | "rules" => &["use", "priority"],
+        "spec" => &["certificates"],
         _ => &[],
     }
 }

@@ -1,10 +1,10 @@
 //! What is wrong with manifests, each with its place: `sluice check` on objects, without a cluster.
 //!
-//! All texts together are one World, so that a Service in one file is found by a route in another. A `GatewayRoute`
+//! All texts together are one World, so that a Service in one file is found by a route in another. Each of our own kinds
 //! is held against its schema as a file is, then translated by the same code as in a cluster; both lists of problems
 //! get lines and columns. What other kinds say is read as far as translation needs it.
 //!
-//! One thing cannot be known: whether a Service exists that no text has. Where the texts have no Service of that
+//! One thing cannot be known: whether a Service or policy exists that no text has. Where the texts have none of that
 //! namespace at all, this is told and wrongs nobody.
 
 use std::collections::BTreeMap;
@@ -12,15 +12,15 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use super::manifest::{read_object, with_namespace};
-use super::translate::translate;
-use super::world::{Change, ClassSettings, Object, ObjectName, World};
+use super::translate::{OwnKind, translate};
+use super::world::{Change, ClassSettings, ObjectName, World};
 use crate::config::check::{Skin, check};
 use crate::config::file::{Located, is_within};
 use crate::config::place::{Findings, Place, Placed};
 use crate::config::problem::{Effect, Problem, Slug};
 use crate::config::shape::Shape;
 use crate::config::yaml::{self, Node};
-use crate::crd::KIND;
+use crate::crd::{KIND, POLICY_KIND};
 
 /// What came of it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -35,11 +35,10 @@ pub struct Inspection {
 
 /// Looks at texts, each with the name shown in messages.
 pub fn inspect(files: &[(String, String)], class: ClassSettings) -> Inspection {
-    let shape = Shape::of_object();
     let mut reading = Reading { world: World::waiting_for(class, []), written: BTreeMap::new(), problems: Vec::new() };
     for (file, text) in files {
         for piece in pieces(text) {
-            reading.take(file, piece, shape);
+            reading.take(file, piece);
         }
     }
     reading.judge()
@@ -70,7 +69,10 @@ fn pieces(text: &str) -> Vec<Piece<'_>> {
     pieces
 }
 
-/// A `GatewayRoute` with the places of its text.
+/// An object of ours: what it is, and which.
+type Own = (OwnKind, ObjectName);
+
+/// An object of ours with the places of its text.
 struct Written<'t> {
     file: &'t str,
     offset: usize,
@@ -80,22 +82,23 @@ struct Written<'t> {
 
 struct Reading<'t> {
     world: World,
-    written: BTreeMap<ObjectName, Written<'t>>,
+    written: BTreeMap<Own, Written<'t>>,
     problems: Vec<Located>,
 }
 
 impl<'t> Reading<'t> {
-    fn take(&mut self, file: &'t str, piece: Piece<'t>, shape: &Shape) {
+    fn take(&mut self, file: &'t str, piece: Piece<'t>) {
         let whole = serde_yaml::from_str::<Value>(piece.text);
         match whole {
             // Comments alone.
             Ok(Value::Null) => {}
             Ok(value) => match value.get("kind").and_then(Value::as_str).map(str::to_owned) {
+                Some(kind) if kind == POLICY_KIND => self.take_own(file, piece, OwnKind::GatewayPolicy),
                 Some(kind) if kind != KIND => self.take_other(file, piece, &kind, value),
-                _ => self.take_route(file, piece, shape),
+                _ => self.take_own(file, piece, OwnKind::GatewayRoute),
             },
             // Told with its line by the stricter reader.
-            Err(_) => self.take_route(file, piece, shape),
+            Err(_) => self.take_own(file, piece, OwnKind::GatewayRoute),
         }
     }
 
@@ -113,7 +116,11 @@ impl<'t> Reading<'t> {
         }
     }
 
-    fn take_route(&mut self, file: &'t str, piece: Piece<'t>, shape: &Shape) {
+    fn take_own(&mut self, file: &'t str, piece: Piece<'t>, kind: OwnKind) {
+        let shape = match kind {
+            OwnKind::GatewayRoute => Shape::of_object(),
+            OwnKind::GatewayPolicy => Shape::of_policy(),
+        };
         let mut findings = Findings::default();
         let document = yaml::parse(piece.text, &mut findings).map(|mut document| {
             check(&mut document, shape, Skin::Object, &mut findings);
@@ -121,20 +128,27 @@ impl<'t> Reading<'t> {
         });
         let form = findings.into_vec();
         let Some(document) = document else { return self.tell_form(file, piece.offset, None, &form) };
-        let read = serde_json::to_value(document.value).map(with_namespace).and_then(|value| read_object(KIND, value));
+        let read = serde_json::to_value(document.value)
+            .map(with_namespace)
+            .and_then(|value| read_object(kind.as_str(), value));
         let (object, name) = match read {
-            Ok(Some(Object::GatewayRoute(object))) => (Object::GatewayRoute(object.clone()), object.name()),
-            Ok(_) => return,
+            Ok(Some(object)) => {
+                let name = object.name();
+                (object, name)
+            }
+            Ok(None) => return,
             Err(error) => {
                 self.tell_form(file, piece.offset, None, &form);
-                let problem = Problem::new("", Slug::WrongType, format!("is no {KIND}: {error}"));
+                let problem = Problem::new("", Slug::WrongType, format!("is no {}: {error}", kind.as_str()));
                 return self.tell(file, piece.offset, document.root.at, problem);
             }
         };
-        self.tell_form(file, piece.offset, Some(&name), &form);
+        let own = (kind, name);
+        self.tell_form(file, piece.offset, Some(&own), &form);
+        let name = &own.1;
         let missing = (name.name.is_empty()).then(|| Problem::new("metadata.name", Slug::WrongType, "is missing"));
-        let twice = self.written.get(&name).map(|first| {
-            let message = format!("{KIND} {name} stands in {} already", first.file);
+        let twice = self.written.get(&own).map(|first| {
+            let message = format!("{} {name} stands in {} already", kind.as_str(), first.file);
             Problem::new("metadata.name", Slug::DuplicateName, message)
         });
         if let Some(problem) = missing.or(twice) {
@@ -142,10 +156,10 @@ impl<'t> Reading<'t> {
             return self.tell(file, piece.offset, at, problem);
         }
         self.world.apply(Change::Applied(object));
-        self.written.insert(name, Written { file, offset: piece.offset, root: document.root, form });
+        self.written.insert(own, Written { file, offset: piece.offset, root: document.root, form });
     }
 
-    fn tell_form(&mut self, file: &str, offset: usize, object: Option<&ObjectName>, form: &[Placed]) {
+    fn tell_form(&mut self, file: &str, offset: usize, object: Option<&Own>, form: &[Placed]) {
         for Placed { at, problem } in form {
             let mut problem = problem.clone();
             // The API server would drop the field, or kubectl refuse it: somebody meant something.
@@ -161,9 +175,10 @@ impl<'t> Reading<'t> {
 
     /// What translation says, with places.
     fn judge(mut self) -> Inspection {
-        let verdicts = translate(&self.world).verdicts;
-        for verdict in &verdicts {
-            let Some(written) = self.written.get(&verdict.object) else { continue };
+        let translation = translate(&self.world);
+        for verdict in translation.policies.iter().chain(&translation.verdicts) {
+            let own = (verdict.kind, verdict.object.clone());
+            let Some(written) = self.written.get(&own) else { continue };
             let mut found = Vec::new();
             for problem in &verdict.problems {
                 let follows = |form: &Placed| {
@@ -178,18 +193,16 @@ impl<'t> Reading<'t> {
             }
             let (file, offset) = (written.file, written.offset);
             for (at, mut problem) in found {
-                problem.path = of_object(Some(&verdict.object), &problem.path);
+                problem.path = of_object(Some(&own), &problem.path);
                 self.tell(file, offset, at, problem);
             }
         }
         let mut problems = self.problems;
         problems
             .sort_by(|left, right| (&left.file, left.line, left.column).cmp(&(&right.file, right.line, right.column)));
-        Inspection {
-            problems,
-            objects: verdicts.len(),
-            of_other_classes: self.written.len().saturating_sub(verdicts.len()),
-        }
+        let routes = self.written.keys().filter(|(kind, _)| *kind == OwnKind::GatewayRoute).count();
+        let objects = translation.verdicts.len();
+        Inspection { problems, objects, of_other_classes: routes.saturating_sub(objects) }
     }
 
     fn as_seen_without_cluster(&self, problem: &Problem, object: &ObjectName) -> Problem {
@@ -198,14 +211,18 @@ impl<'t> Reading<'t> {
             problem.effect = Effect::Warning;
             problem.message.push_str(", as there are no Services in these files: it may be in the cluster");
         }
+        if problem.slug == Slug::PolicyMissing && self.world.policies().len() == 0 {
+            problem.effect = Effect::Warning;
+            problem.message.push_str(", as there are no GatewayPolicies in these files: it may be in the cluster");
+        }
         problem
     }
 }
 
 /// `GatewayRoute shop/web spec.routes[0]`, as conflicts name it.
-fn of_object(object: Option<&ObjectName>, path: &str) -> String {
+fn of_object(object: Option<&Own>, path: &str) -> String {
     match object {
-        Some(name) => format!("{KIND} {name} {path}").trim_end().to_owned(),
+        Some((kind, name)) => format!("{} {name} {path}", kind.as_str()).trim_end().to_owned(),
         None => path.to_owned(),
     }
 }
@@ -278,11 +295,37 @@ mod tests {
         );
         let twice = told(&[("a.yaml", ROUTE), ("b.yaml", ROUTE), ("c.yaml", SERVICE)]);
         assert_eq!(twice, ["b.yaml:3:18: metadata.name: GatewayRoute shop/web stands in a.yaml already"]);
+        let certificates = told(&[("a.yaml", &format!("{ROUTE}  certificates: []\n")), ("c.yaml", SERVICE)]);
+        assert_eq!(certificates, ["a.yaml:8:3: GatewayRoute shop/web spec.certificates: not supported yet"]);
+    }
+
+    #[test]
+    fn policies_are_looked_at_and_found_by_those_that_use_them() {
         let used = ROUTE.replace("backends", "use: [x]\n      backends");
-        let used = told(&[("a.yaml", &used), ("c.yaml", SERVICE)]);
-        assert_eq!(used, ["a.yaml:7:7: GatewayRoute shop/web spec.routes[0].use: not supported yet"]);
-        let grants = told(&[("a.yaml", &format!("{ROUTE}  grants: []\n")), ("c.yaml", SERVICE)]);
-        assert_eq!(grants, ["a.yaml:8:3: GatewayRoute shop/web spec.grants: not supported yet"]);
+        let files = [("a.yaml", used.as_str()), ("c.yaml", SERVICE)];
+        assert_eq!(
+            told(&files),
+            [
+                "a.yaml:7:13: GatewayRoute shop/web spec.routes[0].use[0]: GatewayPolicy shop/x not found, as there are no GatewayPolicies in these files: it may be in the cluster"
+            ]
+        );
+        let policy = "apiVersion: gateway.sluice.dev/v1alpha1\nkind: GatewayPolicy\nmetadata: {name: x, namespace: shop}\nspec:\n  timeouts: {request: 1s}\n";
+        let with = |policy: &str| told(&[("a.yaml", &used), ("b.yaml", policy), ("c.yaml", SERVICE)]);
+        assert_eq!(with(policy), Vec::<String>::new());
+        let misspelt = with(&policy.replace("request", "requets"));
+        assert_eq!(
+            misspelt,
+            ["b.yaml:5:14: GatewayPolicy shop/x spec.timeouts.requets: unknown field; did you mean \"request\"?"]
+        );
+        let broken = with(&policy.replace("1s", "soon"));
+        assert_eq!(broken.len(), 2, "{broken:?}");
+        assert!(broken[0].starts_with(
+            "a.yaml:7:13: GatewayRoute shop/web spec.routes[0].use[0]: GatewayPolicy shop/x is itself off"
+        ));
+        assert!(
+            broken[1].starts_with("b.yaml:5:23: GatewayPolicy shop/x spec.timeouts.request: must be a duration"),
+            "{broken:?}"
+        );
     }
 
     proptest! {

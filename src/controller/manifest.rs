@@ -8,7 +8,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use super::world::{Change, ClassSettings, Object, RouteObject, World};
+use super::world::{Change, ClassSettings, GrantObject, Object, PolicyObject, RouteObject, World};
 
 /// Why a text is no list of objects.
 #[derive(Debug, thiserror::Error)]
@@ -86,6 +86,8 @@ pub(super) fn read_object(kind: &str, value: Value) -> Result<Option<Object>, se
     }
     Ok(Some(match kind {
         "GatewayRoute" => Object::GatewayRoute(read::<RouteObject>(value)?),
+        "GatewayPolicy" => Object::GatewayPolicy(read::<PolicyObject>(value)?),
+        "ReferenceGrant" => Object::ReferenceGrant(read::<GrantObject>(value)?),
         "Service" => Object::Service(read::<Service>(value)?),
         "EndpointSlice" => Object::EndpointSlice(read::<EndpointSlice>(value)?),
         "Endpoints" => Object::Endpoints(read::<Endpoints>(value)?),

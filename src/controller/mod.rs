@@ -13,12 +13,14 @@
 //!
 //! A lost API server costs news, never traffic: the World stays as it was last seen.
 
+mod change;
 pub mod holdoff;
 pub mod inspect;
 pub mod lease;
 pub mod manifest;
 mod newcomer;
 mod object;
+pub mod operator;
 mod progress;
 pub mod status;
 mod status_writer;

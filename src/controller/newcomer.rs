@@ -3,7 +3,7 @@
 //! An object is often created together with its Service, and the three watches (object, Service, slices)
 //! tell of that in any order. Served at once, it would begin with 503, or with 500 and a status that says
 //! the Service is missing. So a newcomer waits until its Services have slices, at most [`SLICES`], and for a
-//! Service that is not there at most [`SERVICE`]. Until then its requests are answered as before it came.
+//! Service, a policy or a ReferenceGrant that is not there at most [`SERVICE`]. Until then its requests are answered as before it came.
 //!
 //! Only objects that appear while we run wait; what was there at the start was listed with everything else.
 
@@ -17,7 +17,7 @@ use super::world::{ObjectName, World};
 
 /// The cluster makes the first slice of a Service, even an empty one, within this unless it is in trouble.
 pub const SLICES: Duration = Duration::from_secs(1);
-/// Two watches tell of one moment within this; a Service still missing then is missing.
+/// Two watches tell of one moment within this; what is still missing then is missing.
 pub const SERVICE: Duration = Duration::from_millis(100);
 
 /// The objects that are held back, each with its first sight.
@@ -42,7 +42,7 @@ impl Newcomers {
             let end = match readiness(object, world) {
                 Readiness::Ready => continue,
                 Readiness::SlicesUnknown => *since + SLICES,
-                Readiness::ServiceUnknown => *since + SERVICE,
+                Readiness::Unknown => *since + SERVICE,
             };
             if end > now {
                 until.insert(name.clone(), end);

@@ -1,4 +1,4 @@
-//! A `GatewayRoute` as it arrives from the API server, and what objects are called.
+//! Custom objects as they arrive from the API server, and what objects are called.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -8,7 +8,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::crd::{GROUP, KIND, PLURAL, VERSION};
+use crate::crd::{GROUP, KIND, PLURAL, POLICY_KIND, POLICY_PLURAL, VERSION};
 
 /// Which object: namespace and name.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -43,70 +43,105 @@ impl fmt::Debug for ObjectName {
     }
 }
 
-/// A `GatewayRoute` as it arrives. Spec and status are not decoded yet: an object that cannot be decoded
+macro_rules! resource {
+    ($name:ident, $group:expr, $version:expr, $kind:expr, $plural:expr) => {
+        impl kube::Resource for $name {
+            type DynamicType = ();
+            type Scope = NamespaceResourceScope;
+
+            fn kind(_: &()) -> Cow<'_, str> {
+                $kind.into()
+            }
+
+            fn group(_: &()) -> Cow<'_, str> {
+                $group.into()
+            }
+
+            fn version(_: &()) -> Cow<'_, str> {
+                $version.into()
+            }
+
+            fn plural(_: &()) -> Cow<'_, str> {
+                $plural.into()
+            }
+
+            fn meta(&self) -> &ObjectMeta {
+                &self.metadata
+            }
+
+            fn meta_mut(&mut self) -> &mut ObjectMeta {
+                &mut self.metadata
+            }
+        }
+    };
+}
+
+/// A custom object as it arrives. Spec and status are not decoded yet: an object that cannot be decoded
 /// is an entry like any other and costs itself alone, while a typed list would fail as a whole.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct RouteObject {
-    /// Name, namespace, uid, age, generation.
-    pub metadata: ObjectMeta,
-    /// What the owner wrote.
-    #[serde(default)]
-    pub spec: Value,
-    /// What was last said about it.
-    #[serde(default, skip_serializing_if = "Value::is_null")]
-    pub status: Value,
+macro_rules! custom_object {
+    ($(#[$doc:meta])* $name:ident, $kind:expr, $plural:expr) => {
+        $(#[$doc])*
+        #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+        pub struct $name {
+            /// Name, namespace, uid, age, generation.
+            pub metadata: ObjectMeta,
+            /// What the owner wrote.
+            #[serde(default)]
+            pub spec: Value,
+            /// What was last said about it.
+            #[serde(default, skip_serializing_if = "Value::is_null")]
+            pub status: Value,
+        }
+
+        impl $name {
+            /// Namespace and name.
+            pub fn name(&self) -> ObjectName {
+                ObjectName::of(&self.metadata)
+            }
+
+            /// Seconds since 1970; objects carry whole seconds.
+            pub fn created(&self) -> i64 {
+                self.metadata.creation_timestamp.as_ref().map_or(0, |time| time.0.as_second())
+            }
+
+            /// Whether translation would see no difference. The generation only stands in the verdict.
+            pub fn says_the_same(&self, other: &Self) -> bool {
+                self.metadata.uid == other.metadata.uid
+                    && self.metadata.creation_timestamp == other.metadata.creation_timestamp
+                    && self.metadata.generation == other.metadata.generation
+                    && self.spec == other.spec
+            }
+        }
+
+        resource!($name, GROUP, VERSION, $kind, $plural);
+    };
+}
+
+custom_object! {
+    /// A `GatewayRoute`.
+    RouteObject, KIND, PLURAL
+}
+
+custom_object! {
+    /// A `GatewayPolicy`.
+    PolicyObject, POLICY_KIND, POLICY_PLURAL
 }
 
 impl RouteObject {
-    /// Namespace and name.
-    pub fn name(&self) -> ObjectName {
-        ObjectName::of(&self.metadata)
-    }
-
-    /// Seconds since 1970; objects carry whole seconds.
-    pub fn created(&self) -> i64 {
-        self.metadata.creation_timestamp.as_ref().map_or(0, |time| time.0.as_second())
-    }
-
     /// The class it asks for, read leniently: an object that cannot be decoded still has one.
     pub fn class(&self) -> Option<&str> {
         self.spec.get("ingressClassName").and_then(Value::as_str)
     }
-
-    /// Whether translation would see no difference. The generation only stands in the verdict.
-    pub fn says_the_same(&self, other: &Self) -> bool {
-        self.metadata.uid == other.metadata.uid
-            && self.metadata.creation_timestamp == other.metadata.creation_timestamp
-            && self.metadata.generation == other.metadata.generation
-            && self.spec == other.spec
-    }
 }
 
-impl kube::Resource for RouteObject {
-    type DynamicType = ();
-    type Scope = NamespaceResourceScope;
-
-    fn kind(_: &()) -> Cow<'_, str> {
-        KIND.into()
-    }
-
-    fn group(_: &()) -> Cow<'_, str> {
-        GROUP.into()
-    }
-
-    fn version(_: &()) -> Cow<'_, str> {
-        VERSION.into()
-    }
-
-    fn plural(_: &()) -> Cow<'_, str> {
-        PLURAL.into()
-    }
-
-    fn meta(&self) -> &ObjectMeta {
-        &self.metadata
-    }
-
-    fn meta_mut(&mut self) -> &mut ObjectMeta {
-        &mut self.metadata
-    }
+/// A `ReferenceGrant` of the Gateway API. Every version of it so far is served as v1beta1, too.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct GrantObject {
+    /// Name and namespace.
+    pub metadata: ObjectMeta,
+    /// Who may refer to what.
+    #[serde(default)]
+    pub spec: Value,
 }
+
+resource!(GrantObject, "gateway.networking.k8s.io", "v1beta1", "ReferenceGrant", "referencegrants");

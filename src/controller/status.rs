@@ -89,9 +89,13 @@ fn accepted(verdict: &Verdict) -> NewCondition {
 fn accepted_reason(verdict: &Verdict, worst: &Problem) -> &'static str {
     match worst.slug {
         Slug::TooMany => "TooMany",
-        Slug::HostOwned => "HostNotOwned",
+        Slug::HostOwned | Slug::HostNotGranted | Slug::PathNotGranted => "HostNotOwned",
         Slug::DuplicateMatch | Slug::SettingsConflict => "Conflict",
-        Slug::HostRequired | Slug::UrlNotAllowed | Slug::SettingsForeign => "NotPermitted",
+        Slug::HostRequired
+        | Slug::UrlNotAllowed
+        | Slug::SettingsForeign
+        | Slug::ListenerNamespace
+        | Slug::PriorityOwner => "NotPermitted",
         _ if worst.effect == Effect::Rejected || verdict.rules.off == verdict.rules.written => "Invalid",
         _ => "PartlyInvalid",
     }
@@ -106,6 +110,7 @@ fn resolved_refs(verdict: &Verdict) -> NewCondition {
     let reason = match worst.slug {
         Slug::PortMissing => "PortNotFound",
         Slug::RefNotPermitted => "RefNotPermitted",
+        Slug::PolicyMissing => "PolicyNotFound",
         _ => "ServiceNotFound",
     };
     let message = with_more(worst.to_string(), broken.count());

@@ -20,7 +20,7 @@ use std::time::Duration;
 
 use futures_util::StreamExt;
 use k8s_openapi::NamespaceResourceScope;
-use k8s_openapi::api::core::v1::{Endpoints, Service};
+use k8s_openapi::api::core::v1::{ConfigMap, Endpoints, Service};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use kube::{Api, Client, Resource};
 use kube_runtime::watcher::{self, Config, Error, Event};
@@ -29,7 +29,9 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tracing::{info, warn};
 
-use super::world::{Change, Kind, MANAGED_BY_LABEL, Object, RouteObject, SERVICE_NAME_LABEL, Watched};
+use super::world::{
+    Change, GrantObject, Kind, MANAGED_BY_LABEL, Object, PolicyObject, RouteObject, SERVICE_NAME_LABEL, Watched,
+};
 
 /// How long one watch lasts; see above. Kubernetes' own clients use minutes, which hides a stall as long.
 const WATCH_SECONDS: u32 = 60;
@@ -62,6 +64,34 @@ impl Watchable for RouteObject {
 
     fn wrap(self) -> Object {
         Object::GatewayRoute(Arc::new(self))
+    }
+}
+
+impl Watchable for PolicyObject {
+    fn strip(&mut self) {}
+
+    fn wrap(self) -> Object {
+        Object::GatewayPolicy(Arc::new(self))
+    }
+}
+
+impl Watchable for ConfigMap {
+    fn strip(&mut self) {
+        self.metadata.labels = None;
+    }
+
+    fn wrap(self) -> Object {
+        Object::ConfigMap(Arc::new(self))
+    }
+}
+
+impl Watchable for GrantObject {
+    fn strip(&mut self) {
+        self.metadata.labels = None;
+    }
+
+    fn wrap(self) -> Object {
+        Object::ReferenceGrant(Arc::new(self))
     }
 }
 
@@ -113,6 +143,9 @@ pub fn everything(namespaces: &[String]) -> Vec<Watched> {
 pub async fn follow(client: Client, watched: Watched, arrivals: mpsc::Sender<Arrival>) {
     match watched.kind {
         Kind::GatewayRoute => run::<RouteObject>(client, watched, Config::default(), arrivals).await,
+        Kind::GatewayPolicy => run::<PolicyObject>(client, watched, Config::default(), arrivals).await,
+        Kind::ReferenceGrant => run::<GrantObject>(client, watched, Config::default(), arrivals).await,
+        Kind::ConfigMap => run::<ConfigMap>(client, watched, Config::default(), arrivals).await,
         Kind::Service => run::<Service>(client, watched, Config::default(), arrivals).await,
         Kind::EndpointSlice => run::<EndpointSlice>(client, watched, Config::default(), arrivals).await,
         Kind::Endpoints => {

@@ -13,12 +13,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-pub use super::object::{ObjectName, RouteObject};
-use k8s_openapi::api::core::v1::{Endpoints, Service};
+pub use super::change::{Change, Kind, Matter, Object, Watched};
+pub use super::object::{GrantObject, ObjectName, PolicyObject, RouteObject};
+pub use super::operator::OperatorFile;
+use k8s_openapi::api::core::v1::{ConfigMap, Endpoints, Service};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
-use crate::config::{Cidr, Terms};
+use crate::config::Cidr;
 
 /// The label by which a slice names its Service.
 pub const SERVICE_NAME_LABEL: &str = "kubernetes.io/service-name";
@@ -50,82 +51,8 @@ pub struct Own {
     pub api_server: Option<Cidr>,
 }
 
-/// What is watched.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Kind {
-    /// `GatewayRoute` of `gateway.sluice.dev`.
-    GatewayRoute,
-    /// `Service`.
-    Service,
-    /// `EndpointSlice` of `discovery.k8s.io`.
-    EndpointSlice,
-    /// `Endpoints` that nobody mirrors into slices.
-    Endpoints,
-}
-
-/// An object of one of the kinds.
-#[derive(Clone, Debug)]
-pub enum Object {
-    /// See [`Kind::GatewayRoute`].
-    GatewayRoute(Arc<RouteObject>),
-    /// See [`Kind::Service`].
-    Service(Arc<Service>),
-    /// See [`Kind::EndpointSlice`].
-    EndpointSlice(Arc<EndpointSlice>),
-    /// See [`Kind::Endpoints`].
-    Endpoints(Arc<Endpoints>),
-}
-
-impl Object {
-    fn metadata(&self) -> &ObjectMeta {
-        match self {
-            Self::GatewayRoute(object) => &object.metadata,
-            Self::Service(object) => &object.metadata,
-            Self::EndpointSlice(object) => &object.metadata,
-            Self::Endpoints(object) => &object.metadata,
-        }
-    }
-
-    fn kind(&self) -> Kind {
-        match self {
-            Self::GatewayRoute(_) => Kind::GatewayRoute,
-            Self::Service(_) => Kind::Service,
-            Self::EndpointSlice(_) => Kind::EndpointSlice,
-            Self::Endpoints(_) => Kind::Endpoints,
-        }
-    }
-}
-
-/// The part of the cluster that one watch sees: a kind, in one namespace or in all.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Watched {
-    /// The kind.
-    pub kind: Kind,
-    /// None: all namespaces.
-    pub namespace: Option<String>,
-}
-
-/// What a watch has seen.
-#[derive(Clone, Debug)]
-pub enum Change {
-    /// The object is now like this.
-    Applied(Object),
-    /// The object is gone; this was its last state.
-    Deleted(Object),
-    /// All there is.
-    Listed(Watched, Vec<Object>),
-}
-
-/// What a change means for others.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Matter {
-    /// Nothing that counts has changed.
-    Nothing,
-    /// The status of a `GatewayRoute` alone.
-    Status,
-    /// Translation may come to another result.
-    Translation,
-}
+/// The ReferenceGrants of all namespaces by name.
+pub type Grants = BTreeMap<ObjectName, Arc<GrantObject>>;
 
 /// The Services of one namespace by name.
 pub type Services = BTreeMap<String, Arc<Service>>;
@@ -138,12 +65,16 @@ pub type Slices = BTreeMap<String, Arc<EndpointSlice>>;
 pub struct World {
     /// Whose objects are served.
     pub class: ClassSettings,
-    /// What the operator's file says about objects.
-    pub terms: Arc<Terms>,
     /// What is known of ourselves.
     pub own: Own,
     /// Objects that translation must not see yet; see `newcomer`.
     pub held: BTreeSet<ObjectName>,
+    /// What the operator's file says; see `operator`.
+    pub operator: Arc<OperatorFile>,
+    config_map: Option<Arc<ConfigMap>>,
+    policies: BTreeMap<ObjectName, Arc<PolicyObject>>,
+    /// Shared as Services are.
+    grants: Arc<Grants>,
     routes: BTreeMap<ObjectName, Arc<RouteObject>>,
     /// By namespace, each shared: "no Service of this namespace has changed" is one comparison of pointers.
     services: BTreeMap<String, Arc<Services>>,
@@ -174,6 +105,27 @@ impl World {
     /// One route.
     pub fn route(&self, name: &ObjectName) -> Option<&Arc<RouteObject>> {
         self.routes.get(name)
+    }
+
+    /// All policies by name.
+    pub fn policies(&self) -> impl ExactSizeIterator<Item = (&ObjectName, &Arc<PolicyObject>)> {
+        self.policies.iter()
+    }
+
+    /// One policy.
+    pub fn policy(&self, name: &ObjectName) -> Option<&Arc<PolicyObject>> {
+        self.policies.get(name)
+    }
+
+    /// The ReferenceGrants of a namespace.
+    pub fn reference_grants(&self, namespace: &str) -> impl Iterator<Item = &GrantObject> {
+        let from = self.grants.range(ObjectName::new(namespace, "")..);
+        from.take_while(move |(name, _)| name.namespace == namespace).map(|(_, grant)| &**grant)
+    }
+
+    /// The operator's file as it stands in the cluster, right or wrong.
+    pub fn config_map(&self) -> Option<&Arc<ConfigMap>> {
+        self.config_map.as_ref()
     }
 
     /// The Services of a namespace; none if it has none.
@@ -231,6 +183,9 @@ impl World {
         let is_seen = |name: &ObjectName| watched.namespace.as_ref().is_none_or(|only| *only == name.namespace);
         match watched.kind {
             Kind::GatewayRoute => self.routes.keys().filter(|name| is_seen(name)).cloned().collect(),
+            Kind::GatewayPolicy => self.policies.keys().filter(|name| is_seen(name)).cloned().collect(),
+            Kind::ReferenceGrant => self.grants.keys().filter(|name| is_seen(name)).cloned().collect(),
+            Kind::ConfigMap => self.config_map.iter().map(|object| ObjectName::of(&object.metadata)).collect(),
             Kind::Endpoints => self.endpoints.keys().filter(|name| is_seen(name)).cloned().collect(),
             Kind::Service => {
                 let all = self.services.iter().flat_map(|(namespace, services)| {
@@ -247,6 +202,21 @@ impl World {
         match object {
             Object::GatewayRoute(new) => match self.routes.insert(name, Arc::clone(&new)) {
                 Some(old) if old.says_the_same(&new) => Matter::Status,
+                _ => Matter::Translation,
+            },
+            Object::GatewayPolicy(new) => match self.policies.insert(name, Arc::clone(&new)) {
+                Some(old) if old.says_the_same(&new) => Matter::Status,
+                _ => Matter::Translation,
+            },
+            Object::ReferenceGrant(new) => {
+                if self.grants.get(&name).is_some_and(|old| old.spec == new.spec) {
+                    return Matter::Nothing;
+                }
+                Arc::make_mut(&mut self.grants).insert(name, new);
+                Matter::Translation
+            }
+            Object::ConfigMap(new) => match self.config_map.replace(Arc::clone(&new)) {
+                Some(old) if old.data == new.data && old.binary_data == new.binary_data => Matter::Nothing,
                 _ => Matter::Translation,
             },
             Object::Service(new) => self.put_service(name, new),
@@ -285,6 +255,11 @@ impl World {
     fn remove(&mut self, kind: Kind, name: &ObjectName) -> Matter {
         let was_known = match kind {
             Kind::GatewayRoute => self.routes.remove(name).is_some(),
+            Kind::GatewayPolicy => self.policies.remove(name).is_some(),
+            Kind::ReferenceGrant => {
+                self.grants.contains_key(name) && Arc::make_mut(&mut self.grants).remove(name).is_some()
+            }
+            Kind::ConfigMap => self.config_map.take().is_some(),
             Kind::Endpoints => self.endpoints.remove(name).is_some(),
             Kind::EndpointSlice => return self.remove_slice(name),
             Kind::Service => match self.services.get_mut(&name.namespace) {

@@ -2,13 +2,13 @@
 //!
 //! A field that the schema does not name is dropped by the API server without a word, unless the client asks for
 //! strictness as kubectl does. A dropped `security` would leave a route open. So every such name is in the schema, as
-//! something that no value satisfies. What is built for the file only is in the schema already, and refused there.
+//! something that no value satisfies. What is in the schema already and not built for objects is refused there.
 
 use serde_json::{Value, json};
 
 use crate::config::vocabulary::{later_fields, later_fields_in_objects};
 
-const LISTS: [&str; 4] = ["certificates", "errorPages", "grants", "mirrors"];
+const LISTS: [&str; 3] = ["certificates", "errorPages", "mirrors"];
 const LISTS_OF_NUMBERS: [&str; 1] = ["grpcStatuses"];
 const TEXTS: [&str; 7] = ["grpcService", "maxAge", "onStoreError", "plaintext", "protocol", "proxyProtocol", "satisfy"];
 

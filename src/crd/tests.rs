@@ -2,27 +2,38 @@
 
 use super::*;
 
-const PRINTED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/crds/gatewayroutes.yaml");
+/// The whole schemas, routes first.
+fn schemas() -> [Value; 2] {
+    all().map(|(_, definition)| {
+        let definition = serde_json::to_value(definition).unwrap();
+        definition["spec"]["versions"][0]["schema"]["openAPIV3Schema"].clone()
+    })
+}
 
 fn spec_schema() -> Value {
-    let crd = serde_json::to_value(crd()).unwrap();
-    crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"].clone()
+    let [routes, _] = schemas();
+    routes["properties"]["spec"].clone()
 }
 
 #[test]
-fn printed_definition_is_fresh() {
-    let wanted = to_yaml().unwrap();
-    if std::env::var_os("SLUICE_BLESS").is_some() {
-        std::fs::create_dir_all(std::path::Path::new(PRINTED).parent().unwrap()).unwrap();
-        std::fs::write(PRINTED, &wanted).unwrap();
+fn printed_definitions_are_fresh() {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("crds");
+    for (name, definition) in all() {
+        let wanted = to_yaml(&definition).unwrap();
+        if std::env::var_os("SLUICE_BLESS").is_some() {
+            std::fs::create_dir_all(&folder).unwrap();
+            std::fs::write(folder.join(name), &wanted).unwrap();
+        }
+        let found = std::fs::read_to_string(folder.join(name)).unwrap_or_default();
+        assert!(found == wanted, "crds/{name} is stale: run this test with SLUICE_BLESS=1");
     }
-    let found = std::fs::read_to_string(PRINTED).unwrap_or_default();
-    assert!(found == wanted, "crds/gatewayroutes.yaml is stale: run this test with SLUICE_BLESS=1");
 }
 
 #[test]
-fn definition_is_small_enough_for_kubectl_apply() {
-    assert!(to_yaml().unwrap().len() < 256 * 1024);
+fn definitions_are_small_enough_for_kubectl_apply() {
+    for (_, definition) in all() {
+        assert!(to_yaml(&definition).unwrap().len() < 256 * 1024);
+    }
 }
 
 /// Calls `look` for every schema node with its path.
@@ -43,20 +54,19 @@ fn walk(at: &str, schema: &Value, look: &mut dyn FnMut(&str, &serde_json::Map<St
 
 #[test]
 fn schema_is_structural_and_has_no_defaults() {
-    let crd = serde_json::to_value(crd()).unwrap();
-    let root = &crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"];
-    walk("", root, &mut |at, node| {
+    let look = &mut |at: &str, node: &serde_json::Map<String, Value>| {
         let is_int_or_string = node.contains_key("x-kubernetes-int-or-string");
         assert!(is_int_or_string || node.get("type").is_some_and(Value::is_string), "{at} needs one type: {node:?}");
         for bad in ["anyOf", "oneOf", "allOf", "$ref", "default", "nullable", "definitions"] {
             assert!(!node.contains_key(bad), "{at} has {bad}");
         }
-    });
+    };
+    schemas().iter().for_each(|root| walk("", root, look));
 }
 
 #[test]
 fn everything_tenants_write_is_bounded() {
-    walk("spec", &spec_schema(), &mut |at, node| {
+    let look = &mut |at: &str, node: &serde_json::Map<String, Value>| {
         let has = |key| node.contains_key(key);
         match node.get("type").and_then(Value::as_str) {
             Some("array") => assert!(has("maxItems"), "{at} needs maxItems"),
@@ -64,7 +74,8 @@ fn everything_tenants_write_is_bounded() {
             Some("object") if has("additionalProperties") => assert!(has("maxProperties"), "{at} needs maxProperties"),
             _ => {}
         }
-    });
+    };
+    schemas().iter().for_each(|root| walk("spec", &root["properties"]["spec"], look));
 }
 
 fn rules_at(schema: &Value) -> Vec<&str> {
@@ -95,7 +106,7 @@ fn flattened_fields_and_rules_stand_where_they_belong() {
     assert_eq!(rules_at(rule), of_rule);
     assert_eq!(rules_at(route), [of_route.as_slice(), &of_rule[1..]].concat());
     assert_eq!(rules_at(&route["properties"]["backends"]), [crate::config::schema::WEIGHTS_MESSAGE]);
-    assert_eq!(rules_at(&spec), ["an empty GatewayRoute does nothing: set routes or upstreams"]);
+    assert_eq!(rules_at(&spec), ["an empty GatewayRoute does nothing: set routes, upstreams or grants"]);
     let backend = &rule["properties"]["backends"]["items"];
     assert_eq!(rules_at(backend), ["set exactly one of url, service, upstream"]);
     assert_eq!(backend["properties"]["service"]["required"], json!(["name", "port"]));
@@ -124,11 +135,12 @@ fn upstreams_have_their_rules_and_bounds() {
 
 #[test]
 fn conditions_are_a_map_by_type() {
-    let crd = serde_json::to_value(crd()).unwrap();
-    let status = &crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["status"];
-    let conditions = &status["properties"]["conditions"];
-    assert_eq!(conditions["x-kubernetes-list-map-keys"], json!(["type"]));
-    assert_eq!(status.get("required"), None);
+    for schema in schemas() {
+        let status = &schema["properties"]["status"];
+        let conditions = &status["properties"]["conditions"];
+        assert_eq!(conditions["x-kubernetes-list-map-keys"], json!(["type"]));
+        assert_eq!(status.get("required"), None);
+    }
 }
 
 /// What is built for the file only, or not at all, is refused wherever it could be written.
@@ -142,7 +154,7 @@ fn what_objects_cannot_have_is_refused_by_the_schema() {
         assert_eq!(*rules, json!([{"rule": "false", "message": format!("{name} is not supported yet")}]), "{name}");
     };
     for place in [route, rule] {
-        for name in ["use", "priority", "grpc", "sticky", "mirrors", "cors", "errorPages", "fault", "tracing"] {
+        for name in ["grpc", "sticky", "mirrors", "cors", "errorPages", "fault", "tracing"] {
             refused(place, name);
         }
         for name in ["jwt", "basic", "apiKey", "external", "plaintext", "satisfy", "clientCertificate"] {
@@ -152,7 +164,15 @@ fn what_objects_cannot_have_is_refused_by_the_schema() {
         refused(&place["properties"]["rateLimits"]["items"], "onStoreError");
     }
     refused(&spec, "certificates");
-    refused(&spec, "grants");
+    let [_, policies] = schemas();
+    let policy = &policies["properties"]["spec"];
+    for name in ["sticky", "mirrors", "cors", "errorPages", "fault", "tracing"] {
+        refused(policy, name);
+    }
+    refused(&policy["properties"]["security"], "jwt");
+    for name in ["hosts", "path", "backends", "use", "priority", "name"] {
+        assert_eq!(policy["properties"].get(name), None, "{name} is no choice about requests");
+    }
 }
 
 #[test]

@@ -25,8 +25,11 @@ impl Scope for Place {
         if self.is_object { "spec." } else { "" }
     }
 
-    fn allows_any_host(&self) -> bool {
-        !self.is_object
+    fn check_any_host(&self, at: &str) -> Result<(), Problem> {
+        match self.is_object {
+            true => Err(Problem::new(at, Slug::HostRequired, "a route without hosts would answer for everybody")),
+            false => Ok(()),
+        }
     }
 
     fn check_url_host(&self, host: &str, at: &str) -> Result<(), Problem> {
@@ -54,7 +57,7 @@ impl Scope for Place {
         around().listener(name, at)
     }
 
-    fn policy(&self, name: &str, at: &str) -> Result<Arc<Layer>, Problem> {
+    fn policy(&mut self, name: &str, at: &str) -> Result<Arc<Layer>, Problem> {
         around().policy(name, at)
     }
 

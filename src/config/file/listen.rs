@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::ops::RangeInclusive;
+use std::sync::Arc;
 
 use http::{HeaderName, header};
 
@@ -13,7 +14,7 @@ use crate::config::cluster::ListenerTerms;
 use crate::config::describe::Block;
 use crate::config::listener::{ClientAddress, Listener, ListenerLimits, PathReading};
 use crate::config::problem::{Problem, Slug};
-use crate::config::route::Route;
+use crate::config::route::{Route, Rule};
 use crate::config::spec::{
     ClientAddressSpec, EncodedSlashSpec, ListenerLimitsSpec, ListenerSpec, PathsSpec, SlashesSpec,
 };
@@ -148,17 +149,21 @@ fn describe_limits(spec: &ListenerLimitsSpec, block: &mut Block<'_>) -> Listener
 /// Rules that permit longer bodies than a listener they are served on: the listener's bound counts. Called with the
 /// whole Gateway, since a bound may come from defaults or policies.
 pub fn warn_of_bounds_above_listeners(gateway: &Gateway, problems: &mut Vec<Problem>) {
-    for route in &gateway.routes {
-        // The least of them, as that is where it is met first.
-        let served_on = gateway.listeners.iter().filter(|listener| is_served_on(route, listener));
-        let Some(least) = served_on.filter_map(|listener| listener.limits.request_body).min() else { continue };
-        for rule in &route.rules {
-            let Some(wanted) = rule.traffic.request_body.filter(|wanted| *wanted > least) else { continue };
-            let (wanted, least) = (format_size(wanted), format_size(least));
-            let message = format!("{wanted} is above the listener's {least}, which counts");
-            problems.push(Problem::new(format!("{}.limits.requestBody", rule.at), Slug::AboveListener, message));
-        }
-    }
+    problems.extend(gateway.routes.iter().flat_map(|route| bounds_above_listeners(route, &gateway.listeners)));
+}
+
+/// The same for one route.
+pub fn bounds_above_listeners(route: &Route, listeners: &[Listener]) -> Vec<Problem> {
+    // The least of them, as that is where it is met first.
+    let served_on = listeners.iter().filter(|listener| is_served_on(route, listener));
+    let Some(least) = served_on.filter_map(|listener| listener.limits.request_body).min() else { return Vec::new() };
+    let above = |rule: &Arc<Rule>| {
+        let wanted = rule.traffic.request_body.filter(|wanted| *wanted > least)?;
+        let (wanted, least) = (format_size(wanted), format_size(least));
+        let message = format!("{wanted} is above the listener's {least}, which counts");
+        Some(Problem::new(format!("{}.limits.requestBody", rule.at), Slug::AboveListener, message))
+    };
+    route.rules.iter().filter_map(above).collect()
 }
 
 fn is_served_on(route: &Route, listener: &Listener) -> bool {
@@ -167,10 +172,8 @@ fn is_served_on(route: &Route, listener: &Listener) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use super::*;
-    use crate::config::{Action, Match, PathMatch, Rule, RuleId, Source, Traffic};
+    use crate::config::{Action, Match, PathMatch, RuleId, Source, Traffic};
 
     fn listener(port: u16, request_body: Option<u64>) -> Listener {
         let limits = ListenerLimits { request_body, ..ListenerLimits::default() };

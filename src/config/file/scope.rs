@@ -112,8 +112,8 @@ impl Scope for FileScope {
         ""
     }
 
-    fn allows_any_host(&self) -> bool {
-        true
+    fn check_any_host(&self, _at: &str) -> Result<(), Problem> {
+        Ok(())
     }
 
     fn check_url_host(&self, _host: &str, _at: &str) -> Result<(), Problem> {
@@ -143,7 +143,7 @@ impl Scope for FileScope {
         self.around.listener(name, at)
     }
 
-    fn policy(&self, name: &str, at: &str) -> Result<Arc<Layer>, Problem> {
+    fn policy(&mut self, name: &str, at: &str) -> Result<Arc<Layer>, Problem> {
         self.around.policy(name, at)
     }
 

@@ -1,7 +1,9 @@
-//! What the operator of a cluster says about objects, as written.
+//! Who may use what in a cluster, as written: what the operator says about objects, and owners of hosts about others.
 
+use kube::KubeSchema;
 use serde::{Deserialize, Serialize};
 
+use super::TrafficFields;
 use crate::config::schema;
 
 /// Who may use which hosts, and which servers objects may name (file only; outside a cluster it has no effect).
@@ -56,4 +58,34 @@ pub struct HostGrantSpec {
     /// Their namespaces; * for all.
     #[schemars(schema_with = "schema::namespaces")]
     pub namespaces: Vec<String>,
+}
+
+/// A subtree of hosts that their owner lets other namespaces have.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct GrantSpec {
+    /// Exactly these hosts. Default: those of the object's routes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "schema::hosts")]
+    pub hosts: Option<Vec<String>>,
+    /// This path and all below it, by whole segments. Default: /
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "schema::path")]
+    pub path: Option<String>,
+    /// Who may serve there; * for all namespaces.
+    #[schemars(schema_with = "schema::namespaces")]
+    pub namespaces: Vec<String>,
+}
+
+/// The spec of a `GatewayPolicy`: choices that routes and rules take over by `use`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ObjectPolicySpec {
+    /// Namespaces whose objects may use it; * for all. Default: only its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "schema::namespaces_or_none")]
+    pub allowed_namespaces: Option<Vec<String>>,
+    /// What it says.
+    #[serde(flatten)]
+    pub traffic: TrafficFields,
 }

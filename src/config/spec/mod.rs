@@ -129,8 +129,8 @@ pub struct FileSpec {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(
-    validation = Rule::new("has(self.routes) || has(self.upstreams)")
-        .message("an empty GatewayRoute does nothing: set routes or upstreams"),
+    validation = Rule::new("has(self.routes) || has(self.upstreams) || has(self.grants)")
+        .message("an empty GatewayRoute does nothing: set routes, upstreams or grants"),
 )]
 pub struct ObjectSpec {
     /// Which instance of Sluice serves it. Unset: those that serve unclassed objects, as the one of class sluice does.
@@ -145,4 +145,8 @@ pub struct ObjectSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 64))]
     pub upstreams: Option<Vec<UpstreamSpec>>,
+    /// What of its hosts it lets other namespaces have.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 16))]
+    pub grants: Option<Vec<GrantSpec>>,
 }

@@ -1,13 +1,22 @@
 //! Verdicts and what an object would say about them.
 
 use super::*;
-use crate::controller::translate::RuleCounts;
+use crate::controller::translate::{OwnKind, RuleCounts};
 use crate::controller::world::ObjectName;
 
 fn verdict(generation: i64, rules: RuleCounts, problems: Vec<Problem>) -> Verdict {
     let object = ObjectName::new("shop", "web");
     let hosts = vec!["shop.example.com".to_owned(), "www.example.com".to_owned()];
-    Verdict { object, uid: "u".to_owned(), generation, hosts, rules, problems, conflicts: Vec::new() }
+    Verdict {
+        kind: OwnKind::GatewayRoute,
+        object,
+        uid: "u".to_owned(),
+        generation,
+        hosts,
+        rules,
+        problems,
+        conflicts: Vec::new(),
+    }
 }
 
 fn good(generation: i64) -> Verdict {

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::config::{Problem, Slug};
-use crate::controller::translate::RuleCounts;
+use crate::controller::translate::{OwnKind, RuleCounts};
 
 fn object(name: &str, status: serde_json::Value) -> Arc<RouteObject> {
     let metadata = serde_json::from_value(json!({"name": name, "namespace": "shop", "uid": name, "generation": 1}));
@@ -11,7 +11,13 @@ fn object(name: &str, status: serde_json::Value) -> Arc<RouteObject> {
 
 fn verdict(object: &Arc<RouteObject>, problems: Vec<Problem>) -> Arc<Verdict> {
     let rules = RuleCounts { written: 1, ..RuleCounts::default() };
-    Arc::new(Verdict::new(object, vec!["a.example.com".to_owned()], rules, problems, Vec::new()))
+    Arc::new(Verdict::new(
+        (OwnKind::GatewayRoute, &object.metadata),
+        vec!["a.example.com".to_owned()],
+        rules,
+        problems,
+        Vec::new(),
+    ))
 }
 
 fn in_effect() -> Option<InEffect> {

@@ -1,12 +1,11 @@
 //! One `GatewayRoute`, read alone: its routes, the Service ports they use, its settings, what is wrong.
 //!
-//! The result, a [`Part`], depends on the object and on the Services it names, nothing else: not on other
-//! objects, not on endpoints. What was asked about Services is kept with its answers, so that `translate`
-//! can tell whether the Part still holds by asking again.
+//! The result, a [`Part`], depends on the object, on the Services and policies it names and on what the operator's
+//! file says, nothing else: not on other routes, not on endpoints. What was asked about Services and policies is kept
+//! with its answers, so that `translate` can tell whether the Part still holds by asking again.
 //!
 //! Fields mean what they mean in the file, as both pass through `config::describe`. What an object may not
-//! do is answered here, through [`Scope`]: name hosts outside the cluster, answer for everybody, use other
-//! namespaces.
+//! do is answered by `scope`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -14,23 +13,23 @@ use std::sync::Arc;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use super::outside;
+use super::delegation::{PartGrant, describe_grants};
 use super::own_upstreams::OwnUpstreams;
-use super::references::namespace_of;
-use super::services::{self, Found, ServicePort, Unusable, Warning};
-use crate::config::describe::{Layer, Scope, Surroundings, describe_routes, describe_settings, find_duplicates};
-use crate::config::listener::Listener;
-use crate::config::spec::{ObjectSpec, RouteSpec, ServiceSpec, UpstreamSpec};
-use crate::config::traffic::Traffic;
+use super::policy::Policies;
+use super::scope::{Asked, ObjectScope};
+use super::services::{ServicePort, Unusable};
+use crate::config::describe::{Scope, describe_routes, describe_settings, find_duplicates};
+use crate::config::file::bounds_above_listeners;
+use crate::config::spec::{GrantSpec, ObjectSpec, RouteSpec, UpstreamSpec};
 use crate::config::{
-    Action, Destination, Effect, HostPattern, Problem, Route, Slug, Source, Upstream, UpstreamId, UpstreamSettings,
+    Action, Destination, Effect, HostPattern, Problem, Route, Slug, Upstream, UpstreamId, UpstreamSettings,
 };
 use crate::controller::world::{ClassSettings, RouteObject, World};
 
 /// What one object says, resolved against the Services of its namespace.
 #[derive(Clone, Debug, Default)]
 pub struct Part {
-    /// Routes that have a host, in the order written.
+    /// Routes that can answer something, in the order written.
     pub routes: Vec<PartRoute>,
     /// The Service ports that rules send to.
     pub ports: BTreeMap<UpstreamId, ServicePort>,
@@ -46,12 +45,11 @@ pub struct Part {
     pub problems: Vec<Problem>,
     /// As written, each once.
     pub hosts: Vec<String>,
-    /// What was asked about Services and what was answered.
-    asked: Asked,
+    /// What of its hosts it lets other namespaces have.
+    pub grants: Vec<PartGrant>,
+    /// What was asked about other objects and what was answered.
+    pub asked: Asked,
 }
-
-/// Questions about Services of the object's namespace, with their answers.
-type Asked = BTreeMap<(String, String), (ServiceSpec, Found)>;
 
 /// One route of an object.
 #[derive(Clone, Debug)]
@@ -78,8 +76,8 @@ pub struct PartSettings {
 /// Two rules of one object with the same match on one host.
 #[derive(Clone, Debug)]
 pub struct OwnDuplicate {
-    /// Where both would serve.
-    pub host: HostPattern,
+    /// Where both would serve; none: any host.
+    pub host: Option<HostPattern>,
     /// The rule that is not served there.
     pub loser_at: String,
     /// The rule that is.
@@ -106,9 +104,9 @@ pub fn is_ours(object: &RouteObject, class: &ClassSettings) -> bool {
 }
 
 /// Reads one object.
-pub fn describe(object: &RouteObject, world: &World) -> Part {
+pub fn describe(object: &RouteObject, world: &World, policies: &Policies) -> Part {
     match serde_json::from_value::<ObjectSpec>(object.spec.clone()) {
-        Ok(spec) => describe_spec(&spec, object, world),
+        Ok(spec) => describe_spec(&spec, object, world, policies),
         Err(error) => {
             let (path, message) = locate(&object.spec).unwrap_or_else(|| ("spec".to_owned(), error.to_string()));
             Part { problems: vec![Problem::new(path, Slug::WrongType, message)], ..Part::default() }
@@ -117,11 +115,6 @@ pub fn describe(object: &RouteObject, world: &World) -> Part {
 }
 
 impl Part {
-    /// Whether every question about Services has still the same answer.
-    pub fn still_holds(&self, namespace: &str, world: &World) -> bool {
-        self.asked.values().all(|(spec, answer)| services::find(world, namespace, spec) == *answer)
-    }
-
     /// Takes over what is equal in an earlier Part, so that it can be recognised by pointer.
     pub fn share_with(&mut self, earlier: &Self) {
         for new in &mut self.routes {
@@ -148,20 +141,24 @@ fn share_rules(new: &mut Route, old: &Route) {
     }
 }
 
-fn describe_spec(spec: &ObjectSpec, object: &RouteObject, world: &World) -> Part {
+fn describe_spec(spec: &ObjectSpec, object: &RouteObject, world: &World, policies: &Policies) -> Part {
     let routes = spec.routes.as_deref().unwrap_or_default();
     let upstreams = spec.upstreams.as_deref().unwrap_or_default();
-    let mut scope = ObjectScope::new(object, world);
+    let mut scope = ObjectScope::new(object, world, policies);
     scope.own = OwnUpstreams::describe(upstreams, routes, &scope);
-    if spec.routes.is_none() && spec.upstreams.is_none() {
-        let message = "an empty GatewayRoute does nothing: set routes or upstreams";
+    if spec.routes.is_none() && spec.upstreams.is_none() && spec.grants.is_none() {
+        let message = "an empty GatewayRoute does nothing: set routes, upstreams or grants";
         return Part { problems: vec![Problem::new("spec", Slug::EmptyObject, message)], ..Part::default() };
     }
-    let described = describe_routes(routes, &mut scope);
+    let mut described = describe_routes(routes, &mut scope);
     let mut problems = described.problems;
     problems.append(&mut scope.own.problems);
     let of_urls = described.upstreams.into_iter().chain(std::mem::take(&mut scope.own.usable));
     let of_urls = of_urls.map(|upstream| (upstream.id.clone(), Arc::new(upstream))).collect();
+    for (index, route) in described.routes.iter_mut().enumerate() {
+        keep_to_listeners(route, index, &scope, &mut problems);
+        problems.extend(bounds_above_listeners(route, &world.operator.gateway.listeners));
+    }
     let settings = upstreams
         .iter()
         .enumerate()
@@ -170,27 +167,43 @@ fn describe_spec(spec: &ObjectSpec, object: &RouteObject, world: &World) -> Part
     let duplicates = own_duplicates(&described.routes);
     let rules = count_rules(routes, &described.routes);
     problems.append(&mut scope.warnings);
-    let with_host = described.routes.into_iter().enumerate().filter(|(_, route)| !route.hosts.is_empty());
-    let routes_that_serve: Vec<PartRoute> = with_host
+    let grants = describe_grants(spec.grants.as_deref().unwrap_or_default(), &described.routes, &mut problems);
+    let that_answer = described.routes.into_iter().enumerate().filter(|(_, route)| !route.rules.is_empty());
+    let routes_that_serve: Vec<PartRoute> = that_answer
         .map(|(index, route)| PartRoute { uses: upstreams_of(&route), route: Arc::new(route), index })
         .collect();
-    let answers = scope.asked.values().filter_map(|(_, answer)| answer.as_ref().ok());
     Part {
-        ports: answers.map(|port| (port.id.clone(), port.clone())).collect(),
+        ports: scope.asked.ports().map(|port| (port.id.clone(), port.clone())).collect(),
         routes: routes_that_serve,
         upstreams: of_urls,
         settings,
         duplicates,
         rules,
         problems,
-        hosts: written_hosts(routes),
+        hosts: written_hosts(routes, spec.grants.as_deref().unwrap_or_default()),
+        grants,
         asked: scope.asked,
     }
 }
 
-fn written_hosts(routes: &[RouteSpec]) -> Vec<String> {
+/// An object's routes are served where its namespace may be; a route that names no listener, on all of those.
+fn keep_to_listeners(route: &mut Route, index: usize, scope: &ObjectScope<'_>, problems: &mut Vec<Problem>) {
+    if !route.listeners.is_empty() || route.rules.is_empty() {
+        return;
+    }
+    let Some(open) = scope.open_listeners() else { return };
+    if open.is_empty() {
+        let message = format!("no listener is open to namespace {}", scope.namespace());
+        problems.push(Problem::new(format!("spec.routes[{index}]"), Slug::ListenerNamespace, message));
+        route.rules.clear();
+    }
+    route.listeners = open;
+}
+
+fn written_hosts(routes: &[RouteSpec], grants: &[GrantSpec]) -> Vec<String> {
     let mut seen = BTreeSet::new();
-    let all = routes.iter().flat_map(|route| route.hosts.iter().flatten());
+    let of_grants = grants.iter().flat_map(|grant| grant.hosts.iter().flatten());
+    let all = routes.iter().flat_map(|route| route.hosts.iter().flatten()).chain(of_grants);
     all.filter(|host| seen.insert(host.as_str())).cloned().collect()
 }
 
@@ -208,20 +221,19 @@ fn upstreams_of(route: &Route) -> Vec<UpstreamId> {
 }
 
 fn own_duplicates(routes: &[Route]) -> Vec<OwnDuplicate> {
-    let found = find_duplicates(routes.iter().filter(|route| !route.hosts.is_empty()));
-    let own = found.iter().filter_map(|duplicate| {
-        let host = duplicate.host?.clone();
-        Some(OwnDuplicate { host, loser_at: duplicate.rule.at.clone(), winner_at: duplicate.winner.at.clone() })
+    let own = find_duplicates(routes.iter()).into_iter().map(|duplicate| OwnDuplicate {
+        host: duplicate.host.cloned(),
+        loser_at: duplicate.rule.at.clone(),
+        winner_at: duplicate.winner.at.clone(),
     });
     own.collect()
 }
 
-/// Whatever is written and does nothing is off: broken, or on a route without any usable host.
+/// Whatever is written and does nothing is off: broken, or on a route without any usable host or listener.
 fn count_rules(written: &[RouteSpec], routes: &[Route]) -> PartRules {
     let written = written.iter().map(|route| route.rules.as_ref().map_or(1, Vec::len)).sum();
     let mut count = PartRules { written, off: written, partly: 0 };
-    let rules = routes.iter().filter(|route| !route.hosts.is_empty()).flat_map(|route| &route.rules);
-    for rule in rules {
+    for rule in routes.iter().flat_map(|route| &route.rules) {
         let is_partly = match &rule.action {
             Action::Forward(targets) => targets.iter().any(|target| target.to == Destination::Missing),
             Action::Redirect(_) | Action::Respond(_) => false,
@@ -253,7 +265,7 @@ fn describe_upstream(
             return None;
         }
     };
-    if service.namespace.as_ref().is_some_and(|namespace| *namespace != scope.namespace) {
+    if service.namespace.as_ref().is_some_and(|namespace| namespace != scope.namespace()) {
         let namespace = service.namespace.as_deref().unwrap_or_default();
         let message = format!("settings of a Service belong in its namespace, {namespace}");
         problems.push(ignored(format!("{at}.service"), Slug::SettingsForeign, message));
@@ -276,6 +288,7 @@ fn locate(spec: &Value) -> Option<(String, String)> {
     let spec = spec.as_object()?;
     locate_in::<RouteSpec>(spec.get("routes"), "routes")
         .or_else(|| locate_in::<UpstreamSpec>(spec.get("upstreams"), "upstreams"))
+        .or_else(|| locate_in::<GrantSpec>(spec.get("grants"), "grants"))
 }
 
 fn locate_in<T: DeserializeOwned>(list: Option<&Value>, name: &str) -> Option<(String, String)> {
@@ -284,101 +297,4 @@ fn locate_in<T: DeserializeOwned>(list: Option<&Value>, name: &str) -> Option<(S
         let error = serde_json::from_value::<T>(entry.clone()).err()?;
         Some((format!("spec.{name}[{index}]"), error.to_string()))
     })
-}
-
-/// What an object can see, and what it may do.
-struct ObjectScope<'a> {
-    world: &'a World,
-    identity: String,
-    namespace: String,
-    source: Source,
-    own: OwnUpstreams,
-    asked: Asked,
-    /// What Services say that does not count, once for each port.
-    warnings: Vec<Problem>,
-    warned_of: BTreeSet<UpstreamId>,
-}
-
-impl<'a> ObjectScope<'a> {
-    fn new(object: &RouteObject, world: &'a World) -> Self {
-        let name = object.name();
-        Self {
-            world,
-            identity: name.to_string(),
-            source: Source::Object { created: object.created(), name: name.to_string() },
-            namespace: name.namespace,
-            own: OwnUpstreams::default(),
-            asked: Asked::new(),
-            warnings: Vec::new(),
-            warned_of: BTreeSet::new(),
-        }
-    }
-
-    /// Looks a Service of the own namespace up, once.
-    fn ask(&mut self, service: &ServiceSpec) -> Found {
-        let key = (service.name.clone(), format!("{:?} {:?}", service.port, service.via));
-        let (world, namespace) = (self.world, &self.namespace);
-        let answer = || (service.clone(), services::find(world, namespace, service));
-        self.asked.entry(key).or_insert_with(answer).1.clone()
-    }
-}
-
-impl Scope for ObjectScope<'_> {
-    fn identity(&self) -> &str {
-        &self.identity
-    }
-
-    fn source(&self) -> Source {
-        self.source.clone()
-    }
-
-    fn path_prefix(&self) -> &'static str {
-        "spec."
-    }
-
-    fn allows_any_host(&self) -> bool {
-        false
-    }
-
-    fn check_url_host(&self, host: &str, at: &str) -> Result<(), Problem> {
-        outside::check_host(&self.world.terms, host).map_err(|why| Problem::new(at, Slug::UrlNotAllowed, why))
-    }
-
-    fn service(&mut self, service: &ServiceSpec, at: &str) -> Result<UpstreamId, Problem> {
-        let found = match namespace_of(service, &self.namespace) {
-            Ok(_) => self.ask(service),
-            Err(unusable) => Err(unusable),
-        };
-        let port = found.map_err(|unusable| Problem::new(at, unusable.slug, unusable.message))?;
-        if self.warned_of.insert(port.settings_of) {
-            let warn =
-                |Warning { slug, message }| Problem { effect: Effect::Warning, ..Problem::new(at, slug, message) };
-            self.warnings.extend(port.warnings.into_iter().map(warn));
-        }
-        Ok(port.id)
-    }
-
-    fn upstream(&self, name: &str, at: &str) -> Result<UpstreamId, Problem> {
-        self.own.find(name, at)
-    }
-
-    fn listener(&self, name: &str, at: &str) -> Result<(), Problem> {
-        // In a cluster there is the one of every Sluice.
-        let listeners = vec![Listener::default_http().name];
-        Surroundings { listeners, ..Surroundings::default() }.listener(name, at)
-    }
-
-    /// Policies are objects of a kind that does not exist yet.
-    fn policy(&self, _name: &str, at: &str) -> Result<Arc<Layer>, Problem> {
-        Err(Problem::new(at, Slug::NotSupported, "use is not supported yet in objects"))
-    }
-
-    fn defaults(&self) -> Arc<Traffic> {
-        Arc::default()
-    }
-
-    /// It is for the owner of a host, and who that is an object by itself does not tell.
-    fn check_priority(&self, at: &str) -> Result<(), Problem> {
-        Err(Problem::new(at, Slug::NotSupported, "priority is not supported yet in objects"))
-    }
 }

@@ -13,28 +13,34 @@
 //! What is equal stays the same `Arc`, so that compiling recognises it by pointer. A property test compares
 //! the remembering translation with one from scratch after random changes.
 
+mod delegation;
 mod endpoints;
 mod gateway_route;
+mod hosts;
+mod loss;
 mod outside;
 mod own_upstreams;
 mod ownership;
+mod policy;
 mod protocol;
 mod references;
+mod scope;
 mod services;
+mod upstreams;
 mod verdict;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use k8s_openapi::api::core::v1::{Endpoints, Service};
-use k8s_openapi::api::discovery::v1::EndpointSlice;
-
 use self::gateway_route::Part;
-use self::ownership::{Admission, Entry, Losses, admit};
-use self::services::{Behind, ServicePort};
-pub use self::verdict::{Conflict, RuleCounts, Verdict, is_about_references};
-use super::world::{ObjectName, RouteObject, Services, World};
-use crate::config::{Cidr, Gateway, Listener, Slug, Terms, Upstream, UpstreamId, UpstreamSettings};
+use self::loss::Losses;
+use self::ownership::{Admission, Entry, admit};
+use self::policy::{Policies, PolicyPart};
+use self::services::ServicePort;
+use self::upstreams::{RememberedUpstream, UpstreamInput, build};
+pub use self::verdict::{Conflict, OwnKind, RuleCounts, Verdict, is_about_references};
+use super::world::{ObjectName, OperatorFile, PolicyObject, RouteObject, Services, World};
+use crate::config::{Cidr, Gateway, Route, Slug, Upstream, UpstreamId, UpstreamSettings};
 
 /// What comes of a World.
 #[derive(Clone, Debug)]
@@ -43,6 +49,8 @@ pub struct Translation {
     pub gateway: Arc<Gateway>,
     /// One for each object of this class, oldest object first. Unchanged ones are the same `Arc`s as before.
     pub verdicts: Vec<Arc<Verdict>>,
+    /// One for each policy, by name. Unchanged ones are the same `Arc`s as before.
+    pub policies: Vec<Arc<Verdict>>,
 }
 
 /// Translates from scratch.
@@ -57,13 +65,13 @@ pub enum Readiness {
     Ready,
     /// A Service is there and will have slices.
     SlicesUnknown,
-    /// A Service is not there.
-    ServiceUnknown,
+    /// A Service or policy is not there, or leave to use it.
+    Unknown,
 }
 
 /// Whether everything is known that an object, seen for the first time, needs to be served well.
 pub fn readiness(object: &RouteObject, world: &World) -> Readiness {
-    let part = gateway_route::describe(object, world);
+    let part = gateway_route::describe(object, world, &Policies::new());
     let is_settled = |port: &ServicePort| {
         let service = world.service(&port.service.namespace, &port.service.name);
         service.is_none_or(|service| endpoints::is_settled(world, service, port))
@@ -71,8 +79,11 @@ pub fn readiness(object: &RouteObject, world: &World) -> Readiness {
     if !part.ports.values().all(is_settled) {
         return Readiness::SlicesUnknown;
     }
-    let is_missing = part.problems.iter().any(|problem| problem.slug == Slug::ServiceMissing);
-    if is_missing { Readiness::ServiceUnknown } else { Readiness::Ready }
+    let is_told = |slug| part.problems.iter().any(|problem| problem.slug == slug);
+    let is_missing = is_told(Slug::ServiceMissing)
+        || is_told(Slug::RefNotPermitted)
+        || part.asked.policies().any(|name| world.policy(name).is_none());
+    if is_missing { Readiness::Unknown } else { Readiness::Ready }
 }
 
 /// Whether an object is for this instance.
@@ -83,6 +94,8 @@ pub fn is_ours(object: &RouteObject, world: &World) -> bool {
 /// Translates, and remembers what it found for the next time.
 #[derive(Debug, Default)]
 pub struct Translator {
+    policies: BTreeMap<ObjectName, RememberedPolicy>,
+    operator: Arc<OperatorFile>,
     parts: BTreeMap<ObjectName, RememberedPart>,
     entries: Vec<Entry>,
     admission: Admission,
@@ -94,50 +107,64 @@ pub struct Translator {
 }
 
 #[derive(Debug)]
+struct RememberedPolicy {
+    object: Arc<PolicyObject>,
+    part: Arc<PolicyPart>,
+    verdict: Arc<Verdict>,
+}
+
+#[derive(Debug)]
 struct RememberedPart {
     object: Arc<RouteObject>,
-    services: Option<Arc<Services>>,
-    terms: Arc<Terms>,
+    seen: Seen,
     part: Arc<Part>,
 }
 
-/// An upstream with all that it was made of.
+/// What a Part was made of besides its object; equal by pointer, it cannot have changed.
 #[derive(Debug)]
-struct RememberedUpstream {
-    from: UpstreamInput,
-    upstream: Arc<Upstream>,
-}
-
-#[derive(Debug)]
-struct UpstreamInput {
-    port: ServicePort,
-    settings: UpstreamSettings,
-    denied: Arc<[Cidr]>,
-    service: Option<Arc<Service>>,
-    slices: Vec<Arc<EndpointSlice>>,
-    endpoints: Option<Arc<Endpoints>>,
+struct Seen {
+    operator: Arc<OperatorFile>,
+    services: Option<Arc<Services>>,
 }
 
 impl Translator {
     /// The same as [`translate`], for the work of what has changed since the last call.
     pub fn translate(&mut self, world: &World) -> Translation {
+        self.remember_policies(world);
         let entries = self.entries(world);
-        let is_as_before = are_equal(&entries, &self.entries);
+        let is_same_file = Arc::ptr_eq(&self.operator, &world.operator);
+        let is_as_before = is_same_file && are_equal(&entries, &self.entries);
         if !is_as_before {
-            self.admission = admit(&entries, &self.admission);
+            self.admission = admit(&entries, &world.operator, &self.admission);
             self.entries = entries;
+            self.operator = Arc::clone(&world.operator);
         }
         let upstreams = self.upstreams(world);
+        let policies = self.policies.values().map(|policy| Arc::clone(&policy.verdict)).collect();
         let translation = match self.last.take() {
-            Some(last) if is_as_before => Translation { gateway: self.gateway(upstreams, Some(last.gateway)), ..last },
-            Some(last) => {
-                let verdicts = self.verdicts(&last.verdicts);
-                Translation { gateway: self.gateway(upstreams, Some(last.gateway)), verdicts }
-            }
-            None => Translation { gateway: self.gateway(upstreams, None), verdicts: self.verdicts(&[]) },
+            Some(last) => Translation {
+                gateway: self.gateway(upstreams, Some(last.gateway).filter(|_| is_same_file)),
+                verdicts: if is_as_before { last.verdicts } else { self.verdicts(&last.verdicts) },
+                policies,
+            },
+            None => Translation { gateway: self.gateway(upstreams, None), verdicts: self.verdicts(&[]), policies },
         };
         self.last = Some(translation.clone());
         translation
+    }
+
+    /// Describes the policies that have changed.
+    fn remember_policies(&mut self, world: &World) {
+        let mut earlier = std::mem::take(&mut self.policies);
+        for (name, object) in world.policies() {
+            let known = earlier.remove(name).filter(|known| known.object.says_the_same(object));
+            let remembered = known.unwrap_or_else(|| {
+                let part = policy::describe(object);
+                let verdict = Arc::new(policy::judge(object, &part));
+                RememberedPolicy { object: Arc::clone(object), part: Arc::new(part), verdict }
+            });
+            self.policies.insert(name.clone(), remembered);
+        }
     }
 
     /// All objects that count, by age and name.
@@ -145,10 +172,12 @@ impl Translator {
         let counts = |name: &ObjectName, object: &RouteObject| {
             !world.held.contains(name) && gateway_route::is_ours(object, &world.class)
         };
+        let part = |(name, policy): (&ObjectName, &RememberedPolicy)| (name.clone(), Arc::clone(&policy.part));
+        let policies: Policies = self.policies.iter().map(part).collect();
         let mut earlier = std::mem::take(&mut self.parts);
         let mut entries = Vec::with_capacity(world.routes().len());
         for (name, object) in world.routes().filter(|(name, object)| counts(name, object)) {
-            let remembered = recall(earlier.remove(name), object, world);
+            let remembered = recall(earlier.remove(name), object, world, &policies);
             let part = Arc::clone(&remembered.part);
             entries.push(Entry { name: name.clone(), object: Arc::clone(object), part });
             self.parts.insert(name.clone(), remembered);
@@ -164,7 +193,8 @@ impl Translator {
         let mut upstreams = self.own_upstreams(Arc::ptr_eq(&was_denied, &self.denied));
         let mut earlier = std::mem::take(&mut self.upstreams);
         for (id, port) in &self.admission.ports {
-            let settings = self.admission.settings.get(&port.settings_of).cloned().unwrap_or_default();
+            let by_default = || UpstreamSettings::clone(&world.operator.terms.upstream_defaults);
+            let settings = self.admission.settings.get(&port.settings_of).cloned().unwrap_or_else(by_default);
             let from = UpstreamInput::gather(world, port, settings, &self.denied);
             let remembered = match earlier.remove(id) {
                 Some(known) if known.from.is_same(&from) => known,
@@ -191,17 +221,25 @@ impl Translator {
         self.own_upstreams.values().map(|(_, bounded)| Arc::clone(bounded)).collect()
     }
 
-    fn gateway(&self, upstreams: Vec<Arc<Upstream>>, last: Option<Arc<Gateway>>) -> Arc<Gateway> {
-        let routes = &self.admission.routes;
-        if let Some(last) = last.filter(|last| are_same(&last.routes, routes) && are_same(&last.upstreams, &upstreams))
+    /// The file's, then those of objects. A name that the file gives an upstream is its, even if an object's is called
+    /// so.
+    fn gateway(&self, of_objects: Vec<Arc<Upstream>>, last: Option<Arc<Gateway>>) -> Arc<Gateway> {
+        let file = &self.operator.gateway;
+        let routes: Vec<Arc<Route>> = file.routes.iter().chain(&self.admission.routes).cloned().collect();
+        let mut upstreams = file.upstreams.clone();
+        let named: BTreeSet<&UpstreamId> = file.upstreams.iter().map(|upstream| &upstream.id).collect();
+        upstreams.extend(of_objects.into_iter().filter(|upstream| !named.contains(&upstream.id)));
+        if let Some(last) = last.filter(|last| are_same(&last.routes, &routes) && are_same(&last.upstreams, &upstreams))
         {
             return last;
         }
         Arc::new(Gateway {
-            listeners: vec![Listener::default_http()],
-            routes: routes.clone(),
+            listeners: file.listeners.clone(),
+            routes,
             upstreams,
-            ..Gateway::default()
+            access_log: file.access_log,
+            metric_clients: file.metric_clients,
+            rate_limit_keys: file.rate_limit_keys,
         })
     }
 
@@ -220,34 +258,43 @@ impl Translator {
 }
 
 /// The Part of an object: the remembered one if it still holds.
-fn recall(known: Option<RememberedPart>, object: &Arc<RouteObject>, world: &World) -> RememberedPart {
+fn recall(
+    known: Option<RememberedPart>,
+    object: &Arc<RouteObject>,
+    world: &World,
+    policies: &Policies,
+) -> RememberedPart {
     let namespace = object.metadata.namespace.as_deref().unwrap_or_default();
-    let services = world.services(namespace).cloned();
+    let seen = Seen::of(namespace, world);
     let Some(known) = known else {
-        return RememberedPart {
-            part: Arc::new(gateway_route::describe(object, world)),
-            object: Arc::clone(object),
-            terms: Arc::clone(&world.terms),
-            services,
-        };
+        let part = Arc::new(gateway_route::describe(object, world, policies));
+        return RememberedPart { part, object: Arc::clone(object), seen };
     };
     let is_same_object = Arc::ptr_eq(&known.object, object) || says_the_same(&known.object, object);
-    let are_same_services = match (&known.services, &services) {
-        (Some(old), Some(new)) => Arc::ptr_eq(old, new),
-        (None, None) => true,
-        _ => false,
-    };
-    let are_same_terms = Arc::ptr_eq(&known.terms, &world.terms) || known.terms == world.terms;
-    let still_holds =
-        is_same_object && are_same_terms && (are_same_services || known.part.still_holds(namespace, world));
+    let still_holds = is_same_object
+        && Arc::ptr_eq(&known.seen.operator, &seen.operator)
+        && (seen.has_services_of(&known) || known.part.asked.has_same_services(namespace, world))
+        && known.part.asked.has_same_policies(policies);
     let part = if still_holds {
         known.part
     } else {
-        let mut part = gateway_route::describe(object, world);
+        let mut part = gateway_route::describe(object, world, policies);
         part.share_with(&known.part);
         Arc::new(part)
     };
-    RememberedPart { object: Arc::clone(object), services, terms: Arc::clone(&world.terms), part }
+    RememberedPart { object: Arc::clone(object), seen, part }
+}
+
+impl Seen {
+    fn of(namespace: &str, world: &World) -> Self {
+        Self { operator: Arc::clone(&world.operator), services: world.services(namespace).cloned() }
+    }
+
+    /// Whether nothing that a Part asked about Services can have another answer. Of another namespace's Services nothing
+    /// is known here.
+    fn has_services_of(&self, known: &RememberedPart) -> bool {
+        are_same_option(known.seen.services.as_ref(), self.services.as_ref()) && !known.part.asked.looks_elsewhere()
+    }
 }
 
 /// Whether two states of an object are described alike: same spec, same identity and age.
@@ -279,52 +326,6 @@ fn are_same_option<T>(left: Option<&Arc<T>>, right: Option<&Arc<T>>) -> bool {
     }
 }
 
-impl UpstreamInput {
-    fn gather(world: &World, port: &ServicePort, settings: UpstreamSettings, denied: &Arc<[Cidr]>) -> Self {
-        Self {
-            port: port.clone(),
-            settings,
-            denied: Arc::clone(denied),
-            service: world.service(&port.service.namespace, &port.service.name).cloned(),
-            slices: world.slices(&port.service).cloned().collect(),
-            endpoints: world.endpoints(&port.service).cloned(),
-        }
-    }
-
-    fn is_same(&self, other: &Self) -> bool {
-        self.port == other.port
-            && self.settings == other.settings
-            && self.denied == other.denied
-            && are_same_option(self.service.as_ref(), other.service.as_ref())
-            && are_same(&self.slices, &other.slices)
-            && are_same_option(self.endpoints.as_ref(), other.endpoints.as_ref())
-    }
-}
-
-fn build(world: &World, from: UpstreamInput, earlier: Option<&Arc<Upstream>>) -> RememberedUpstream {
-    let mut settings = from.settings.clone();
-    // The cluster's address is no server, and what answers there is another one each time.
-    if matches!(from.port.behind, Behind::ClusterIp(..)) {
-        settings = UpstreamSettings { active_health: None, passive_health: None, slow_start: None, ..settings };
-    }
-    // Addresses were looked at when they were gathered; a name is looked at with each connection.
-    let is_name = matches!(from.port.behind, Behind::Name(..));
-    let upstream = Upstream {
-        id: from.port.id.clone(),
-        label: from.port.id.to_string(),
-        is_of_urls: false,
-        endpoints: endpoints::endpoints(world, &from.port, &from.denied),
-        prefers_zone: from.port.prefers_zone,
-        denied: if is_name { Arc::clone(&from.denied) } else { Arc::default() },
-        settings: settings.into(),
-    };
-    let upstream = match earlier {
-        Some(earlier) if **earlier == upstream => Arc::clone(earlier),
-        _ => Arc::new(upstream),
-    };
-    RememberedUpstream { from, upstream }
-}
-
 /// What is told to the owner of one object.
 fn judge(entry: &Entry, losses: &Losses) -> Verdict {
     let part = &entry.part;
@@ -336,7 +337,8 @@ fn judge(entry: &Entry, losses: &Losses) -> Verdict {
         partly: part.rules.partly,
     };
     let problems = part.problems.iter().chain(&losses.problems).cloned().collect();
-    Verdict::new(&entry.object, part.hosts.clone(), rules, problems, losses.conflicts.clone())
+    let whose = (OwnKind::GatewayRoute, &entry.object.metadata);
+    Verdict::new(whose, part.hosts.clone(), rules, problems, losses.conflicts.clone())
 }
 
 #[cfg(test)]

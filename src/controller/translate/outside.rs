@@ -43,7 +43,7 @@ pub fn check_host(terms: &Terms, host: &str) -> Result<(), String> {
 
 /// Where no connection may go that an object or a hand-written slice asks for. `earlier` is given back if it says the same.
 pub fn denied(world: &World, earlier: &Arc<[Cidr]>) -> Arc<[Cidr]> {
-    let mut denied: Vec<Cidr> = match &world.terms.cluster.deny_addresses {
+    let mut denied: Vec<Cidr> = match &world.operator.terms.cluster.deny_addresses {
         Some(written) => written.clone(),
         None => nowhere().chain(addresses_of_api_server(world)).chain(addresses_of_own_pods(world)).collect(),
     };

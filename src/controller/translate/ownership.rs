@@ -1,10 +1,10 @@
 //! Who may serve what: hosts are owned, matches are taken, settings are set once.
 //!
-//! - A host belongs to the namespace of the oldest `GatewayRoute` that names exactly this host (age, then
-//!   name). Objects of other namespaces lose that host and keep their others. A wildcard does not own the
-//!   names below it: whoever names them first owns them.
-//! - The same match twice on a host: the earlier rule serves. The later one is left where it is, as
-//!   precedence lets it answer nothing there; it takes over by itself when the earlier one goes.
+//! - Who may use a host, and how much of it, is told by [`Hosts`]. Objects that may not use a host lose it and keep
+//!   their others; objects that may use a part lose the rules outside. Priorities count for those who have the host.
+//! - The same match twice on a host: the earlier rule serves; the operator's file stands before all objects. The later
+//!   rule is left where it is, as precedence lets it answer nothing there; it takes over by itself when the earlier
+//!   one goes.
 //! - Two settings for one Service port: the oldest entry counts, whole.
 //! - Over the bounds on rules the youngest objects are left out.
 //!
@@ -12,18 +12,23 @@
 //!
 //! A route whose last host is lost is dropped, never kept with an empty list: that would mean any host.
 //!
-//! The work is one pass over all hosts; matches are compared only on hosts that several objects name (what
+//! Where a part of a route is served on some of its hosts and all of it on others, it becomes several routes with the
+//! same rules in them: what a rule is does not depend on where it is served.
+//!
+//! The work is one pass over all hosts; matches are compared only on hosts that several objects serve (what
 //! an object does to itself is known from its Part). `translate` repeats it only when an object changed.
+//! `loss` tells owners what they lost.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use super::gateway_route::{Part, PartRoute};
+use super::hosts::{Hosts, Leave};
+use super::loss::{Losses, Winner, object_of};
 use super::services::ServicePort;
-use super::verdict::Conflict;
 use crate::config::describe::{Duplicate, find_duplicates};
-use crate::config::{Action, HostPattern, Problem, Route, Rule, Slug, Source, Upstream, UpstreamId, UpstreamSettings};
-use crate::controller::world::{ObjectName, RouteObject};
+use crate::config::{Action, HostPattern, Problem, Route, Rule, Slug, Upstream, UpstreamId, UpstreamSettings};
+use crate::controller::world::{ObjectName, OperatorFile, RouteObject};
 
 /// Rules on one host. More is a mistake; a table of this size still compiles in well under a second.
 pub const MAX_RULES_PER_HOST: usize = 20_000;
@@ -61,97 +66,59 @@ pub struct Admission {
     pub settings: BTreeMap<UpstreamId, UpstreamSettings>,
     /// One for each entry, in the same order.
     pub losses: Vec<Losses>,
-    /// Routes that had to be cut, to be found again by pointer.
-    cut: HashMap<(ObjectName, usize), Arc<Route>>,
-}
-
-/// What an object lost.
-#[derive(Clone, Debug, Default)]
-pub struct Losses {
-    /// To be told to its owner.
-    pub problems: Vec<Problem>,
-    /// Against whom.
-    pub conflicts: Vec<Conflict>,
-    /// Places of rules that lost on at least one host.
-    pub rules: BTreeSet<String>,
-    /// Rules that lost everywhere.
-    pub nowhere: usize,
-    /// On how many hosts a rule lost against one with the same match.
-    duplicates: BTreeMap<String, usize>,
-    /// Left out as a whole.
-    pub is_left_out: bool,
+    /// Routes that had to be cut, to be found again by pointer: object, position in it, piece.
+    cut: HashMap<(ObjectName, usize, usize), Arc<Route>>,
 }
 
 /// Decides, over `entries` in order of rank. `earlier` lends what has not changed.
-pub fn admit(entries: &[Entry], earlier: &Admission) -> Admission {
+pub fn admit(entries: &[Entry], operator: &OperatorFile, earlier: &Admission) -> Admission {
     let mut admission =
         Admission { losses: entries.iter().map(|_| Losses::default()).collect(), ..Admission::default() };
-    leave_out_beyond_bounds(entries, &mut admission.losses);
-    let hosts = Hosts::of(entries, &admission.losses);
+    let hosts = Hosts::of(entries, operator);
+    leave_out_beyond_bounds(entries, &hosts, &mut admission.losses);
+    for (at, place, host) in &hosts.void {
+        if let Some(owner) = hosts.owner_besides(host, &entries[*at].name.namespace) {
+            admission.losses[*at].report_void_grant(&entries[*at], *place, host, owner, entries);
+        }
+    }
     let mut admitted: Vec<(usize, Arc<Route>)> = Vec::new();
     for (at, entry) in entries.iter().enumerate() {
         if admission.losses[at].is_left_out {
             continue;
         }
         for part in &entry.part.routes {
-            if let Some(route) = admit_route(at, part, entries, &hosts, &mut admission, earlier) {
-                admitted.push((at, route));
-            }
+            let routes = admit_route(at, part, entries, &hosts, &mut admission, earlier);
+            admitted.extend(routes.into_iter().map(|route| (at, route)));
         }
     }
-    report_own_duplicates(entries, &hosts, &mut admission.losses);
-    report_duplicates(&admitted, entries, &hosts, &mut admission.losses);
+    let served = Served::of(&admitted, entries, operator);
+    report_own_duplicates(entries, &served, &mut admission.losses);
+    report_duplicates(&admitted, entries, operator, &served, &mut admission.losses);
     settle_settings(entries, &mut admission);
     count_nowhere(entries, &admitted, &mut admission.losses);
     admission.routes = admitted.into_iter().map(|(_, route)| route).collect();
     admission
 }
 
-/// Who names which host, by position among the entries.
-struct Hosts<'a> {
-    owners: HashMap<&'a HostPattern, usize>,
-    /// Named by several objects of the owner's namespace.
-    shared: BTreeSet<&'a HostPattern>,
-}
-
-impl<'a> Hosts<'a> {
-    fn of(entries: &'a [Entry], losses: &[Losses]) -> Self {
-        let mut owners: HashMap<&HostPattern, usize> = HashMap::new();
-        let mut shared = BTreeSet::new();
-        for (at, entry) in entries.iter().enumerate().filter(|(at, _)| !losses[*at].is_left_out) {
-            for host in entry.part.routes.iter().flat_map(|route| &route.route.hosts) {
-                let owner = *owners.entry(host).or_insert(at);
-                if owner != at && entries[owner].name.namespace == entry.name.namespace {
-                    shared.insert(host);
-                }
-            }
-        }
-        Self { owners, shared }
-    }
-
-    /// The entry that owns a host, unless it is of this namespace.
-    fn foreign_owner(&self, host: &HostPattern, namespace: &str, entries: &[Entry]) -> Option<usize> {
-        let owner = *self.owners.get(host)?;
-        (entries[owner].name.namespace != namespace).then_some(owner)
-    }
-}
-
-fn leave_out_beyond_bounds(entries: &[Entry], losses: &mut [Losses]) {
+/// A host fills up by those only who may serve there, or anybody could crowd its owner out of it.
+fn leave_out_beyond_bounds(entries: &[Entry], hosts: &Hosts<'_>, losses: &mut [Losses]) {
     let mut in_all = 0;
     let mut on_host: HashMap<&HostPattern, usize> = HashMap::new();
-    // A host fills up by its owner's rules only, or anybody could crowd the owner out of it.
-    let mut owners: HashMap<&HostPattern, &str> = HashMap::new();
     for (entry, losses) in entries.iter().zip(losses) {
         let namespace = entry.name.namespace.as_str();
         let mut own: HashMap<&HostPattern, usize> = HashMap::new();
+        let mut served = 0;
         for part in &entry.part.routes {
+            if part.route.hosts.is_empty() {
+                served += part.route.rules.len();
+            }
             for host in &part.route.hosts {
-                if *owners.get(host).unwrap_or(&namespace) == namespace {
+                if !matches!(hosts.leave(host, namespace), Leave::Nothing(_)) {
                     *own.entry(host).or_default() += part.route.rules.len();
+                    served += part.route.rules.len();
                 }
             }
         }
-        let served: usize = own.values().sum();
         let is_full = |(host, rules): (&&HostPattern, &usize)| {
             on_host.get(*host).copied().unwrap_or_default() + rules > MAX_RULES_PER_HOST
         };
@@ -165,13 +132,18 @@ fn leave_out_beyond_bounds(entries: &[Entry], losses: &mut [Losses]) {
         }
         in_all += served;
         for (host, rules) in own {
-            owners.insert(host, namespace);
             *on_host.entry(host).or_default() += rules;
         }
     }
 }
 
-/// The route with the hosts that it may have; none if that is none.
+/// Hosts of one route that get the same of its rules.
+struct Piece {
+    hosts: Vec<HostPattern>,
+    rules: Vec<Arc<Rule>>,
+}
+
+/// The route with the hosts and rules that it may have, in pieces; none if that is nothing.
 fn admit_route(
     at: usize,
     part: &PartRoute,
@@ -179,116 +151,152 @@ fn admit_route(
     hosts: &Hosts<'_>,
     admission: &mut Admission,
     earlier: &Admission,
-) -> Option<Arc<Route>> {
+) -> Vec<Arc<Route>> {
     let entry = &entries[at];
-    let owner_of = |host: &HostPattern| hosts.foreign_owner(host, &entry.name.namespace, entries);
-    let mut kept = Vec::new();
-    for host in &part.route.hosts {
-        match owner_of(host) {
-            None => kept.push(host.clone()),
-            Some(owner) => {
-                let losses = &mut admission.losses[at];
-                report_foreign_host(host, part, &entries[owner], losses);
+    let route = &part.route;
+    let mut pieces: Vec<Piece> = Vec::new();
+    for host in &route.hosts {
+        let leave = hosts.leave(host, &entry.name.namespace);
+        admission.losses[at].report_leave(&leave, host, entry, part, entries);
+        let rules = rules_within(&leave, &route.rules);
+        if rules.is_empty() {
+            continue;
+        }
+        match pieces.iter_mut().find(|piece| piece.rules == rules) {
+            Some(piece) => piece.hosts.push(host.clone()),
+            None => pieces.push(Piece { hosts: vec![host.clone()], rules }),
+        }
+    }
+    let is_whole = |piece: &Piece| piece.hosts.len() == route.hosts.len() && are_same_rules(&piece.rules, &route.rules);
+    let routes = match pieces.as_slice() {
+        [] if route.hosts.is_empty() => vec![Arc::clone(route)],
+        [only] if is_whole(only) => vec![Arc::clone(route)],
+        _ => cut(pieces, entry, part, admission, earlier),
+    };
+    if !routes.is_empty() {
+        for id in &part.uses {
+            if let Some(port) = entry.part.ports.get(id) {
+                admission.ports.entry(id.clone()).or_insert_with(|| port.clone());
+            } else if let Some(upstream) = entry.part.upstreams.get(id) {
+                admission.upstreams.insert(id.clone(), Arc::clone(upstream));
             }
         }
     }
-    if kept.is_empty() {
-        return None;
+    routes
+}
+
+/// Those that may be served, as they may be.
+fn rules_within(leave: &Leave<'_>, rules: &[Arc<Rule>]) -> Vec<Arc<Rule>> {
+    if *leave == Leave::Whole {
+        return rules.to_vec();
     }
-    for id in &part.uses {
-        if let Some(port) = entry.part.ports.get(id) {
-            admission.ports.entry(id.clone()).or_insert_with(|| port.clone());
-        } else if let Some(upstream) = entry.part.upstreams.get(id) {
-            admission.upstreams.insert(id.clone(), Arc::clone(upstream));
+    let inside = rules.iter().filter(|rule| leave.covers(&rule.matches.path));
+    let without_priority = |rule: &Arc<Rule>| match rule.priority {
+        0 => Arc::clone(rule),
+        _ => Arc::new(Rule { priority: 0, ..Rule::clone(rule) }),
+    };
+    inside.map(without_priority).collect()
+}
+
+fn are_same_rules(left: &[Arc<Rule>], right: &[Arc<Rule>]) -> bool {
+    left.len() == right.len() && left.iter().zip(right).all(|(left, right)| Arc::ptr_eq(left, right))
+}
+
+/// A route of its own for each piece: that of before, if it is as before.
+fn cut(
+    pieces: Vec<Piece>,
+    entry: &Entry,
+    part: &PartRoute,
+    admission: &mut Admission,
+    earlier: &Admission,
+) -> Vec<Arc<Route>> {
+    let mut routes = Vec::new();
+    for (index, Piece { hosts, rules }) in pieces.into_iter().enumerate() {
+        let key = (entry.name.clone(), part.index, index);
+        let (source, listeners) = (part.route.source.clone(), part.route.listeners.clone());
+        let mut cut = Arc::new(Route { source, hosts, listeners, rules });
+        if let Some(known) = earlier.cut.get(&key).filter(|known| **known == cut) {
+            cut = Arc::clone(known);
         }
+        admission.cut.insert(key, Arc::clone(&cut));
+        routes.push(cut);
     }
-    if kept.len() == part.route.hosts.len() {
-        return Some(Arc::clone(&part.route));
-    }
-    let key = (entry.name.clone(), part.index);
-    let mut cut = Arc::new(Route { hosts: kept, ..Route::clone(&part.route) });
-    if let Some(known) = earlier.cut.get(&key).filter(|known| **known == cut) {
-        cut = Arc::clone(known);
-    }
-    admission.cut.insert(key, Arc::clone(&cut));
-    Some(cut)
+    routes
 }
 
-fn report_foreign_host(host: &HostPattern, part: &PartRoute, owner: &Entry, losses: &mut Losses) {
-    let path = format!("spec.routes[{}].hosts", part.index);
-    let message = format!("{host} belongs to namespace {} (GatewayRoute {})", owner.name.namespace, owner.name);
-    losses.rules.extend(part.route.rules.iter().map(|rule| rule.at.clone()));
-    losses.problems.push(Problem::new(path.clone(), Slug::HostOwned, message.clone()));
-    losses.conflicts.push(Conflict {
-        path,
-        winner: format!("GatewayRoute {}", owner.name),
-        since: since(owner.object.created()),
-        message,
-    });
+/// Which entries serve on which host; no host is any host.
+struct Served<'a> {
+    first: HashMap<Option<&'a HostPattern>, usize>,
+    /// Served by several objects, by the file too, or in part only: matches have to be compared.
+    shared: HashSet<Option<&'a HostPattern>>,
 }
 
-/// On hosts that no other object of the namespace names, what an object does to itself is all there is.
-fn report_own_duplicates(entries: &[Entry], hosts: &Hosts<'_>, losses: &mut [Losses]) {
-    for (entry, losses) in entries.iter().zip(losses).filter(|(_, losses)| !losses.is_left_out) {
+impl<'a> Served<'a> {
+    fn of(admitted: &'a [(usize, Arc<Route>)], entries: &'a [Entry], operator: &'a OperatorFile) -> Self {
+        let in_file: HashSet<Option<&HostPattern>> = operator.gateway.routes.iter().flat_map(|r| hosts_of(r)).collect();
+        let mut served = Self { first: HashMap::new(), shared: HashSet::new() };
+        for (at, route) in admitted {
+            let is_cut = !entries[*at].part.routes.iter().any(|part| Arc::ptr_eq(&part.route, route));
+            for host in hosts_of(route) {
+                let first = *served.first.entry(host).or_insert(*at);
+                if first != *at || is_cut || in_file.contains(&host) {
+                    served.shared.insert(host);
+                }
+            }
+        }
+        served
+    }
+}
+
+/// Any host is one, too.
+fn hosts_of(route: &Route) -> Vec<Option<&HostPattern>> {
+    if route.hosts.is_empty() { vec![None] } else { route.hosts.iter().map(Some).collect() }
+}
+
+/// On hosts that no other object serves, what an object does to itself is all there is.
+fn report_own_duplicates(entries: &[Entry], served: &Served<'_>, losses: &mut [Losses]) {
+    for ((at, entry), losses) in entries.iter().enumerate().zip(losses).filter(|(_, losses)| !losses.is_left_out) {
         for duplicate in &entry.part.duplicates {
-            let is_lost = hosts.foreign_owner(&duplicate.host, &entry.name.namespace, entries).is_some();
-            if !is_lost && !hosts.shared.contains(&duplicate.host) {
-                report_duplicate(&duplicate.loser_at, &duplicate.winner_at, None, losses);
+            let host = duplicate.host.as_ref();
+            if served.first.get(&host) == Some(&at) && !served.shared.contains(&host) {
+                losses.report_duplicate(&duplicate.loser_at, &duplicate.winner_at, Winner::Itself);
             }
         }
     }
 }
 
-fn report_duplicates(admitted: &[(usize, Arc<Route>)], entries: &[Entry], hosts: &Hosts<'_>, losses: &mut [Losses]) {
-    let on_shared = |(at, route): &(usize, Arc<Route>)| {
-        let shared: Vec<HostPattern> = route.hosts.iter().filter(|host| hosts.shared.contains(host)).cloned().collect();
-        (!shared.is_empty()).then(|| (*at, Route { hosts: shared, ..Route::clone(route) }))
-    };
-    let routes: Vec<(usize, Route)> = admitted.iter().filter_map(on_shared).collect();
-    let by_source: HashMap<&str, usize> =
-        routes.iter().filter_map(|(at, route)| Some((object_of(route)?.1, *at))).collect();
-    for Duplicate { route, rule, winner_route, winner, .. } in find_duplicates(routes.iter().map(|(_, route)| route)) {
-        let Some(loser) = object_of(route).and_then(|(_, name)| by_source.get(name)) else { continue };
-        let other = (route.source != winner_route.source).then(|| object_of(winner_route)).flatten();
-        let other =
-            other.map(|(created, name)| Winner { created, name, is_older: created < entries[*loser].object.created() });
-        report_duplicate(&rule.at, &winner.at, other.as_ref(), &mut losses[*loser]);
-    }
-}
-
-/// The object that a rule lost against.
-struct Winner<'a> {
-    created: i64,
-    name: &'a str,
-    is_older: bool,
-}
-
-/// Each pair once, however many hosts they share.
-fn report_duplicate(loser_at: &str, winner_at: &str, winner: Option<&Winner<'_>>, losses: &mut Losses) {
-    let message = match winner {
-        Some(Winner { created, name, is_older: true }) => format!(
-            "the same host and match as GatewayRoute {name} {winner_at}, which is older ({}) and is served",
-            since(*created)
-        ),
-        Some(Winner { name, .. }) => format!(
-            "the same host and match as GatewayRoute {name} {winner_at}, which is as old, comes first by name and is served"
-        ),
-        None => format!("the same host and match as {winner_at}, which comes first and is served"),
-    };
-    let problem = Problem::new(loser_at, Slug::DuplicateMatch, message.clone());
-    losses.rules.insert(loser_at.to_owned());
-    *losses.duplicates.entry(loser_at.to_owned()).or_default() += 1;
-    if losses.problems.contains(&problem) {
+fn report_duplicates(
+    admitted: &[(usize, Arc<Route>)],
+    entries: &[Entry],
+    operator: &OperatorFile,
+    served: &Served<'_>,
+    losses: &mut [Losses],
+) {
+    if served.shared.is_empty() {
         return;
     }
-    losses.problems.push(problem);
-    if let Some(Winner { created, name, .. }) = winner {
-        losses.conflicts.push(Conflict {
-            path: loser_at.to_owned(),
-            winner: format!("GatewayRoute {name} {winner_at}"),
-            since: since(*created),
-            message,
-        });
+    let on_shared = |route: &Arc<Route>| {
+        let is_shared = |host: &&HostPattern| served.shared.contains(&Some(*host));
+        let hosts: Vec<HostPattern> = route.hosts.iter().filter(is_shared).cloned().collect();
+        let counts = if route.hosts.is_empty() { served.shared.contains(&None) } else { !hosts.is_empty() };
+        counts.then(|| Route { hosts, ..Route::clone(route) })
+    };
+    let routes: Vec<(usize, Route)> =
+        admitted.iter().filter_map(|(at, route)| Some((*at, on_shared(route)?))).collect();
+    let of_file: Vec<Route> = operator.gateway.routes.iter().filter_map(on_shared).collect();
+    let by_source: HashMap<&str, usize> =
+        routes.iter().filter_map(|(at, route)| Some((object_of(route)?.1, *at))).collect();
+    let all = of_file.iter().chain(routes.iter().map(|(_, route)| route));
+    for Duplicate { route, rule, winner_route, winner, .. } in find_duplicates(all) {
+        let Some(loser) = object_of(route).and_then(|(_, name)| by_source.get(name)) else { continue };
+        let winner_of_all = match object_of(winner_route) {
+            None => Winner::File,
+            Some(_) if route.source == winner_route.source => Winner::Itself,
+            Some((created, name)) => {
+                Winner::Object { created, name, is_older: created < entries[*loser].object.created() }
+            }
+        };
+        losses[*loser].report_duplicate(&rule.at, &winner.at, winner_of_all);
     }
 }
 
@@ -305,47 +313,27 @@ fn settle_settings(entries: &[Entry], admission: &mut Admission) {
                 admission.settings.insert(settings.upstream.clone(), settings.settings.clone());
                 continue;
             };
-            let winner = &entries[*winner];
-            let path = format!("spec.upstreams[{}]", settings.index);
-            let winner_name = format!("GatewayRoute {} spec.upstreams[{index}]", winner.name);
-            let message = format!("{winner_name} is older and counts");
-            let losses = &mut admission.losses[at];
-            losses.problems.push(Problem::new(path.clone(), Slug::SettingsConflict, message.clone()));
-            losses.conflicts.push(Conflict {
-                path,
-                winner: winner_name,
-                since: since(winner.object.created()),
-                message,
-            });
+            admission.losses[at].report_settings(settings.index, &entries[*winner], *index);
         }
     }
 }
 
-/// Rules of routes that kept no host, and rules that lost each host to an earlier one.
+/// Rules that are served nowhere although they could be: those that lost every host, to an owner or to an earlier rule.
 fn count_nowhere(entries: &[Entry], admitted: &[(usize, Arc<Route>)], losses: &mut [Losses]) {
     // Rules that are off are counted as such, and not twice.
     let counts = |rule: &Rule| rule.action != Action::Broken;
-    let mut served = vec![0; entries.len()];
-    for (at, route) in admitted {
-        let lost = &losses[*at].duplicates;
-        let is_served = |place: &str| lost.get(place).is_none_or(|hosts| *hosts < route.hosts.len());
-        served[*at] += route.rules.iter().filter(|rule| counts(rule) && is_served(&rule.at)).count();
+    let mut hosts: Vec<HashMap<&str, usize>> = vec![HashMap::new(); entries.len()];
+    for (at, route) in admitted.iter().filter(|(at, _)| !losses[*at].rules.is_empty()) {
+        for rule in route.rules.iter().filter(|rule| counts(rule)) {
+            *hosts[*at].entry(rule.at.as_str()).or_default() += route.hosts.len().max(1);
+        }
     }
-    for ((entry, losses), served) in entries.iter().zip(losses).zip(served) {
-        let rules = entry.part.routes.iter().flat_map(|part| &part.route.rules);
-        let with_host = rules.filter(|rule| counts(rule)).count();
-        losses.nowhere = with_host - served;
+    for ((entry, losses), hosts) in entries.iter().zip(losses).zip(hosts) {
+        if losses.rules.is_empty() && !losses.is_left_out {
+            continue;
+        }
+        let is_served = |place: &str| hosts.get(place).is_some_and(|hosts| losses.lost_to_others(place) < *hosts);
+        let rules = entry.part.routes.iter().flat_map(|part| &part.route.rules).filter(|rule| counts(rule));
+        losses.nowhere = rules.filter(|rule| !is_served(&rule.at)).count();
     }
-}
-
-fn object_of(route: &Route) -> Option<(i64, &str)> {
-    match &route.source {
-        Source::Object { created, name } => Some((*created, name)),
-        Source::File => None,
-    }
-}
-
-/// A time as it stands in objects.
-fn since(seconds: i64) -> String {
-    jiff::Timestamp::from_second(seconds).map(|time| time.to_string()).unwrap_or_default()
 }

@@ -156,7 +156,7 @@ fn find_external(world: &World, service: &Service, namespace: &str, spec: &Servi
     };
     let number = given.and_then(|number| u16::try_from(number).ok()).filter(|number| *number > 0);
     let number = number.ok_or_else(|| port_missing(service, namespace, spec))?;
-    outside::check_host(&world.terms, &target).map_err(|why| {
+    outside::check_host(&world.operator.terms, &target).map_err(|why| {
         let message = format!("Service {namespace}/{} is an ExternalName: {why}", spec.name);
         Unusable { slug: Slug::UrlNotAllowed, message }
     })?;

@@ -11,6 +11,7 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::*;
+use crate::config::Source;
 use crate::controller::manifest::read_world;
 use crate::controller::status::{self, InEffect};
 use crate::controller::world::{Change, ClassSettings, Kind, Object, Watched};
@@ -35,16 +36,19 @@ fn render(translation: &Translation) -> String {
         value
     };
     let verdicts: Vec<Value> = translation.verdicts.iter().map(verdict).collect();
+    let policies: Vec<Value> = translation.policies.iter().map(verdict).collect();
     let mut gateway = serde_json::to_value(&translation.gateway).unwrap();
     gateway.as_object_mut().unwrap().retain(|key, _| key == "routes" || key == "upstreams");
-    serde_yaml::to_string(&json!({"gateway": gateway, "verdicts": verdicts})).unwrap()
+    let mut all = json!({"gateway": gateway, "verdicts": verdicts});
+    if !policies.is_empty() {
+        all["policies"] = json!(policies);
+    }
+    serde_yaml::to_string(&all).unwrap()
 }
 
-/// What the operator's file beside a case says, if there is one.
-fn terms(path: &str) -> Arc<Terms> {
-    let Ok(text) = std::fs::read_to_string(path) else { return Arc::default() };
-    let loaded = crate::config::file::parse(&[("sluice.yaml".to_owned(), text)]).unwrap();
-    Arc::new(loaded.terms)
+fn operator_file(text: &str) -> Arc<OperatorFile> {
+    let loaded = crate::config::file::parse(&[("sluice.yaml".to_owned(), text.to_owned())]);
+    Arc::new(loaded.unwrap_or_else(|problems| panic!("{problems:?}")).into())
 }
 
 #[test]
@@ -57,7 +61,9 @@ fn goldens() {
         let Some(case) = input.to_str().and_then(|path| path.strip_suffix(".in.yaml")) else { continue };
         cases += 1;
         let mut world = read_world(&std::fs::read_to_string(&input).unwrap(), ClassSettings::default()).unwrap();
-        world.terms = terms(&format!("{case}.config.yaml"));
+        if let Ok(text) = std::fs::read_to_string(format!("{case}.config.yaml")) {
+            world.operator = operator_file(&text);
+        }
         let found = render(&translate(&world));
         let expected_path = format!("{case}.out.yaml");
         if bless {
@@ -73,32 +79,42 @@ fn goldens() {
 
 #[derive(Clone, Debug)]
 enum Edit {
-    Route { name: usize, namespace: usize, age: i64, hosts: Vec<usize>, path: usize, service: usize, broken: bool },
+    Route { name: usize, namespace: usize, age: i64, hosts: Vec<usize>, path: usize, service: usize, extra: usize },
+    Policy { name: usize, namespace: usize, content: usize },
+    NoPolicy { name: usize, namespace: usize },
+    Leave { from: usize, to: usize },
+    NoLeave { to: usize },
+    File(usize),
     NoRoute { name: usize, namespace: usize },
     Settings { name: usize, namespace: usize, age: i64, service: usize, connect: usize },
     Service { name: usize, namespace: usize, port: usize },
     NoService { name: usize, namespace: usize },
     Slice { name: usize, namespace: usize, service: usize, addresses: Vec<(u8, usize)> },
     NoSlices,
-    Terms { which: usize },
     Hold { name: usize, namespace: usize },
     ReleaseAll,
 }
 
-const TERMS: [&str; 4] = [
-    "cluster: {}",
-    "cluster: {externalHosts: [x.test]}",
-    "cluster: {externalHosts: [x.test], denyAddresses: [10.0.0.0/31]}",
-    "cluster: {externalHosts: [\"*.test\"], denyAddresses: []}",
-];
-
 fn edit() -> impl Strategy<Value = Edit> {
-    let route =
-        (0..4_usize, 0..2_usize, 0..4_i64, prop::collection::vec(0..4_usize, 0..3), 0..3_usize, 0..3_usize, 0..8_u8);
+    let route = (
+        0..4_usize,
+        0..2_usize,
+        0..4_i64,
+        prop::collection::vec(0..4_usize, 0..3),
+        0..3_usize,
+        0..3_usize,
+        0..EXTRAS.len(),
+    );
     prop_oneof![
-        6 => route.prop_map(|(name, namespace, age, hosts, path, service, broken)| {
-            Edit::Route { name, namespace, age, hosts, path, service, broken: broken == 0 }
+        6 => route.prop_map(|(name, namespace, age, hosts, path, service, extra)| {
+            Edit::Route { name, namespace, age, hosts, path, service, extra }
         }),
+        2 => (0..2_usize, 0..2_usize, 0..POLICIES.len())
+            .prop_map(|(name, namespace, content)| Edit::Policy { name, namespace, content }),
+        1 => (0..2_usize, 0..2_usize).prop_map(|(name, namespace)| Edit::NoPolicy { name, namespace }),
+        1 => (0..2_usize, 0..2_usize).prop_map(|(from, to)| Edit::Leave { from, to }),
+        1 => (0..2_usize).prop_map(|to| Edit::NoLeave { to }),
+        2 => (0..FILES.len()).prop_map(Edit::File),
         2 => (0..4_usize, 0..2_usize).prop_map(|(name, namespace)| Edit::NoRoute { name, namespace }),
         1 => (0..4_usize, 0..2_usize, 0..4_i64, 0..3_usize, 0..3_usize)
             .prop_map(|(name, namespace, age, service, connect)| Edit::Settings { name, namespace, age, service, connect }),
@@ -107,10 +123,58 @@ fn edit() -> impl Strategy<Value = Edit> {
         4 => (0..3_usize, 0..2_usize, 0..3_usize, prop::collection::vec((0..5_u8, 0..4_usize), 0..4))
             .prop_map(|(name, namespace, service, addresses)| Edit::Slice { name, namespace, service, addresses }),
         1 => Just(Edit::NoSlices),
-        1 => (0..TERMS.len()).prop_map(|which| Edit::Terms { which }),
         1 => (0..4_usize, 0..2_usize).prop_map(|(name, namespace)| Edit::Hold { name, namespace }),
         1 => Just(Edit::ReleaseAll),
     ]
+}
+
+/// What is put into the first rule of an object, or beside its routes.
+const EXTRAS: [&str; 10] = [
+    "{}",
+    r#"{"rule": {"priority": 7}}"#,
+    r#"{"rule": {"use": ["p0"]}}"#,
+    r#"{"rule": {"use": ["n1/p1", "p0"]}}"#,
+    r#"{"rule": {"path": "nonsense"}}"#,
+    r#"{"rule": {"backends": [{"service": {"name": "s1", "namespace": "n1", "port": 80}}]}}"#,
+    r#"{"grants": [{"path": "/x", "namespaces": ["n1"]}]}"#,
+    r#"{"grants": [{"hosts": ["a.test", "c.test"], "namespaces": ["*"]}]}"#,
+    r#"{"route": {"listeners": ["internal"]}}"#,
+    r#"{"route": {"hosts": null}}"#,
+];
+
+const POLICIES: [&str; 4] = [
+    r#"{"timeouts": {"request": "1s"}}"#,
+    r#"{"allowedNamespaces": ["*"], "rateLimits": [{"name": "l", "rate": "1/s"}]}"#,
+    r#"{"allowedNamespaces": ["n0"], "timeouts": {"request": "soon"}}"#,
+    "7",
+];
+
+const FILES: [&str; 9] = [
+    "cluster: {externalHosts: [x.test]}",
+    "cluster: {externalHosts: [x.test], denyAddresses: [10.0.0.0/31]}",
+    "cluster: {externalHosts: [\"*.test\"], denyAddresses: []}",
+    "routes: []",
+    "cluster: {hostOwnership: open, catchAll: [n0]}\nroutes: [{hosts: [b.test], respond: {}}]",
+    "cluster: {hostOwnership: granted, hostGrants: [{hosts: ['*.test'], namespaces: [n1]}]}",
+    "cluster: {hostGrants: [{hosts: [a.test, '*.test'], namespaces: ['*']}], catchAll: ['*']}\ndefaults: {timeouts: {idle: 5s}}",
+    "listeners: [{port: 80}, {name: internal, port: 81, namespaces: [n1]}]\nroutes: [{hosts: [a.test], path: /y, respond: {}}]",
+    "defaults: {upstream: {connectTimeout: 9s}}\nroutes: [{path: /y, respond: {}}]",
+];
+
+fn extended(mut route: Value, extra: &str) -> Value {
+    let extra: Value = serde_json::from_str(extra).unwrap();
+    let put = |into: &mut Value, from: Option<&Value>| {
+        for (name, value) in from.and_then(Value::as_object).into_iter().flatten() {
+            into[name] = value.clone();
+        }
+    };
+    put(&mut route["rules"][0], extra.get("rule"));
+    put(&mut route, extra.get("route"));
+    let mut spec = json!({"routes": [route]});
+    if let Some(grants) = extra.get("grants") {
+        spec["grants"] = grants.clone();
+    }
+    spec
 }
 
 fn route_object(name: usize, namespace: usize, age: i64, spec: Value) -> Object {
@@ -126,9 +190,35 @@ fn route_object(name: usize, namespace: usize, age: i64, spec: Value) -> Object 
 fn perform(world: &mut World, edit: &Edit) {
     let read = |value: Value| serde_json::from_value(value);
     match edit {
-        Edit::Route { name, namespace, age, hosts, path, service, broken } => {
+        Edit::Policy { name, namespace, content } => {
+            let metadata = json!({"name": format!("p{name}"), "namespace": format!("n{namespace}")});
+            let spec: Value = serde_json::from_str(POLICIES[*content]).unwrap();
+            let object = serde_json::from_value(json!({"metadata": metadata, "spec": spec})).unwrap();
+            world.apply(Change::Applied(Object::GatewayPolicy(Arc::new(object))));
+        }
+        Edit::NoPolicy { name, namespace } => {
+            let object = json!({"metadata": {"name": format!("p{name}"), "namespace": format!("n{namespace}")}});
+            let object = Arc::new(serde_json::from_value(object).unwrap());
+            world.apply(Change::Deleted(Object::GatewayPolicy(object)));
+        }
+        Edit::Leave { from, to } => {
+            let spec = json!({
+                "from": [{"group": "gateway.sluice.dev", "kind": "GatewayRoute", "namespace": format!("n{from}")}],
+                "to": [{"group": "", "kind": "Service"}],
+            });
+            let grant = json!({"metadata": {"name": "g", "namespace": format!("n{to}")}, "spec": spec});
+            let grant = Arc::new(serde_json::from_value(grant).unwrap());
+            world.apply(Change::Applied(Object::ReferenceGrant(grant)));
+        }
+        Edit::NoLeave { to } => {
+            let grant = json!({"metadata": {"name": "g", "namespace": format!("n{to}")}});
+            let grant = Arc::new(serde_json::from_value(grant).unwrap());
+            world.apply(Change::Deleted(Object::ReferenceGrant(grant)));
+        }
+        Edit::File(content) => world.operator = operator_file(FILES[*content]),
+        Edit::Route { name, namespace, age, hosts, path, service, extra } => {
             let hosts: Vec<&str> = hosts.iter().map(|host| ["a.test", "b.test", "*.test", "c.test"][*host]).collect();
-            let path = ["/", "/x", if *broken { "nonsense" } else { "/y" }][*path];
+            let path = ["/", "/x", "/y"][*path];
             let rule = json!({"path": path, "backends": [{"service": {"name": format!("s{service}"), "port": 80}}]});
             let others = [
                 json!({"path": "/x", "backends": [{"service": {"name": "s0", "port": "http"}}]}),
@@ -137,7 +227,8 @@ fn perform(world: &mut World, edit: &Edit) {
             ];
             let rules: Vec<Value> = std::iter::once(rule).chain(others).collect();
             let own = json!({"name": "own", "endpoints": [{"url": format!("http://x.test:{}", 80 + service)}]});
-            let spec = json!({"upstreams": [own], "routes": [{"hosts": hosts, "rules": rules}]});
+            let mut spec = extended(json!({"hosts": hosts, "rules": rules}), EXTRAS[*extra]);
+            spec["upstreams"] = json!([own]);
             world.apply(Change::Applied(route_object(*name, *namespace, *age, spec)));
         }
         Edit::Settings { name, namespace, age, service, connect } => {
@@ -184,10 +275,6 @@ fn perform(world: &mut World, edit: &Edit) {
         Edit::NoSlices => {
             world.apply(Change::Listed(Watched { kind: Kind::EndpointSlice, namespace: None }, Vec::new()));
         }
-        Edit::Terms { which } => {
-            let loaded = crate::config::file::parse(&[("sluice.yaml".to_owned(), TERMS[*which].to_owned())]).unwrap();
-            world.terms = Arc::new(loaded.terms);
-        }
         Edit::Hold { name, namespace } => {
             world.held.insert(ObjectName::new(format!("n{namespace}"), format!("r{name}")));
         }
@@ -208,6 +295,7 @@ proptest! {
             let scratch = translate(&world);
             prop_assert_eq!(&remembered.gateway, &scratch.gateway);
             prop_assert_eq!(&remembered.verdicts, &scratch.verdicts);
+            prop_assert_eq!(&remembered.policies, &scratch.policies);
         }
     }
 
@@ -217,7 +305,9 @@ proptest! {
         edits.iter().for_each(|edit| perform(&mut world, edit));
         let gateway = translate(&world).gateway;
         for route in &gateway.routes {
-            prop_assert!(!route.hosts.is_empty());
+            let Source::Object { name, .. } = &route.source else { continue };
+            let namespace = name.split('/').next().unwrap_or_default();
+            prop_assert!(!route.hosts.is_empty() || world.operator.terms.cluster.may_catch_all(namespace));
             for rule in &route.rules {
                 let crate::config::Action::Forward(targets) = &rule.action else { continue };
                 for target in targets {

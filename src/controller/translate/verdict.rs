@@ -1,17 +1,39 @@
 //! What is told to the owner of an object: how much of it can be served, what is wrong, who is served instead.
 
-use std::sync::Arc;
-
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde::Serialize;
 
 use crate::config::{Effect, Problem, Slug};
-use crate::controller::world::{ObjectName, RouteObject};
+use crate::controller::world::ObjectName;
+use crate::crd::{KIND, POLICY_KIND};
+
+/// The kinds that have verdicts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum OwnKind {
+    /// `GatewayRoute`
+    GatewayRoute,
+    /// `GatewayPolicy`
+    GatewayPolicy,
+}
+
+impl OwnKind {
+    /// As objects say it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::GatewayRoute => KIND,
+            Self::GatewayPolicy => POLICY_KIND,
+        }
+    }
+}
 
 /// The judgement about one object, as far as translation can tell. Whether it is in effect yet is told by
 /// the data plane; `controller/status` joins the two.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Verdict {
+    /// What the object is.
+    #[serde(skip)]
+    pub kind: OwnKind,
     /// The object.
     #[serde(serialize_with = "serialize_name")]
     pub object: ObjectName,
@@ -64,7 +86,7 @@ pub struct Conflict {
 impl Verdict {
     /// The verdict about an object, with its problems put in order.
     pub fn new(
-        object: &Arc<RouteObject>,
+        (kind, metadata): (OwnKind, &ObjectMeta),
         hosts: Vec<String>,
         rules: RuleCounts,
         mut problems: Vec<Problem>,
@@ -73,9 +95,10 @@ impl Verdict {
         // Stable: within one effect they stay in the order written.
         problems.sort_by_key(|problem| problem.effect);
         Self {
-            object: object.name(),
-            uid: object.metadata.uid.clone().unwrap_or_default(),
-            generation: object.metadata.generation.unwrap_or_default(),
+            kind,
+            object: ObjectName::of(metadata),
+            uid: metadata.uid.clone().unwrap_or_default(),
+            generation: metadata.generation.unwrap_or_default(),
             hosts,
             rules,
             problems,
@@ -91,7 +114,7 @@ impl Verdict {
 
 /// Whether a kind of problem is about what an object refers to. All others are about what it says.
 pub fn is_about_references(slug: Slug) -> bool {
-    matches!(slug, Slug::ServiceMissing | Slug::PortMissing | Slug::RefNotPermitted)
+    matches!(slug, Slug::ServiceMissing | Slug::PortMissing | Slug::RefNotPermitted | Slug::PolicyMissing)
 }
 
 fn serialize_name<S: serde::Serializer>(name: &ObjectName, serializer: S) -> Result<S::Ok, S::Error> {

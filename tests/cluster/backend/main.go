@@ -4,6 +4,7 @@
 //	/ready        200, and 503 from SIGTERM on: the readiness probe
 //	/slow?ms=N    answers after N milliseconds (at most a minute)
 //	/status/N     answers with status N
+//	/socket       becomes a WebSocket that gives back every byte, until the other side ends it
 //	anything else answers at once
 //
 // Environment: PORT (8080), VERSION (empty), POD (host name), DRAIN (how long it goes on serving
@@ -14,6 +15,8 @@ package main
 
 import (
 	"context"
+	"crypto/sha1"
+	"encoding/base64"
 	"encoding/json"
 	"io"
 	"log"
@@ -94,6 +97,8 @@ func (b *backend) ServeHTTP(response http.ResponseWriter, request *http.Request)
 			b.reflect(response, request, http.StatusOK)
 		case <-request.Context().Done():
 		}
+	case request.URL.Path == "/socket":
+		b.echo(response, request)
 	case strings.HasPrefix(request.URL.Path, "/status/"):
 		status, err := strconv.Atoi(strings.TrimPrefix(request.URL.Path, "/status/"))
 		if err != nil || status < 200 || status > 599 {
@@ -103,6 +108,31 @@ func (b *backend) ServeHTTP(response http.ResponseWriter, request *http.Request)
 	default:
 		b.reflect(response, request, http.StatusOK)
 	}
+}
+
+// What a server adds to a WebSocket's key before it hashes it (RFC 6455, section 1.3).
+const socketGUID = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
+
+// Frames are not read: whoever asks sends what he wants to see again.
+func (b *backend) echo(response http.ResponseWriter, request *http.Request) {
+	if !strings.EqualFold(request.Header.Get("Upgrade"), "websocket") {
+		http.Error(response, "no WebSocket", http.StatusUpgradeRequired)
+		return
+	}
+	connection, buffered, err := http.NewResponseController(response).Hijack()
+	if err != nil {
+		http.Error(response, err.Error(), http.StatusInternalServerError)
+		return
+	}
+	defer connection.Close()
+	sum := sha1.Sum([]byte(request.Header.Get("Sec-WebSocket-Key") + socketGUID))
+	head := "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Accept: " +
+		base64.StdEncoding.EncodeToString(sum[:]) + "\r\n\r\n"
+	if _, err := io.WriteString(connection, head); err != nil {
+		return
+	}
+	// It ends when either side does, which is no failure.
+	_, _ = io.Copy(connection, buffered)
 }
 
 func (b *backend) reflect(response http.ResponseWriter, request *http.Request, status int) {

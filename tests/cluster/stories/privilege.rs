@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use crate::command::{kubectl, try_kubectl, try_kubectl_with};
 use crate::fixture::Namespace;
-use crate::sluice::{NAMESPACE, installed};
+use crate::sluice::{NAMESPACE, chart, concluded, everywhere, installed, upgrade};
 
 /// In every namespace, as by default all are watched. Group, kind, verb; no verb writes but the one for status.
 const EVERYWHERE: &[&str] = &[
@@ -65,6 +65,27 @@ fn sluice_can_do_nothing_that_it_does_not_need() {
     let status =
         try_kubectl(&[&["auth", "can-i", "update", "gatewayroutes", "--subresource=status"][..], &as_author].concat());
     assert!(status.is_err(), "status is Sluice's word: {status:?}");
+}
+
+#[test]
+fn rights_in_some_namespaces_are_enough_for_these() {
+    let address = installed();
+    let (inside, outside) = (Namespace::new("inside"), Namespace::new("outside"));
+    for (space, host) in [(&inside, "inside.example.com"), (&outside, "outside.example.com")] {
+        space.backend("shop", 1);
+        let backend = "{service: {name: shop, port: http}}";
+        space.route("shop", &format!("    - {{hosts: [{host}], path: /, backends: [{backend}]}}"));
+    }
+    everywhere(&address, "http://outside.example.com/", 200);
+    upgrade(&chart(), &["--set", &format!("watchNamespaces={{{}}}", inside.name)], 2);
+    everywhere(&address, "http://inside.example.com/", 200);
+    everywhere(&address, "http://outside.example.com/", 404);
+    inside.route("more", "    - {hosts: [more.example.com], respond: {status: 200, body: more}}");
+    concluded(&inside.name, "more", "True", "True", "True");
+    assert_eq!(rights_beyond_any(&inside.name), set(&[EVERYWHERE]), "in the one that it watches");
+    assert_eq!(rights_beyond_any(&outside.name), set(&[]), "in another");
+    upgrade(&chart(), &[], 2);
+    everywhere(&address, "http://outside.example.com/", 200);
 }
 
 fn set(lists: &[&[&str]]) -> BTreeSet<String> {

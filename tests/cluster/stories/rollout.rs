@@ -1,10 +1,16 @@
 //! Pods come and go under load, backends' and Sluice's own, and no request fails.
 
+use std::time::{Duration, Instant};
+
 use crate::command::kubectl;
 use crate::fixture::Namespace;
 use crate::load::Load;
 use crate::sluice::{NAMESPACE, answers, everywhere, installed, pods};
 use crate::wait::{SOON, eventually, holds};
+use crate::wire::Socket;
+
+/// The chart's `drain.acceptSeconds`: so long at least a connection lasts that its client wants to keep.
+const DRAIN: Duration = Duration::from_secs(20);
 
 fn served(space: &Namespace, host: &str) -> String {
     let address = installed();
@@ -102,4 +108,32 @@ fn scaling_sluice_up_and_down_fails_no_request() {
         load.more(500);
     }
     load.finish();
+}
+
+#[test]
+fn a_rolling_restart_of_sluice_lets_websockets_finish() {
+    let space = Namespace::new("socket");
+    space.backend("shop", 1);
+    let address = served(&space, "socket.example.com");
+    let open = || Socket::open(&address, "socket.example.com").expect("a WebSocket");
+    let mut old: Vec<Socket> = (0..8).map(|_| open()).collect();
+    let before = pods().expect("pods");
+    let begun = Instant::now();
+    kubectl(&["rollout", "restart", "-n", NAMESPACE, "deployment/sluice"]);
+    // Two replicas, one after the other, each with a drain of 25 s at most.
+    eventually("the old replicas' end", 2 * SOON, || {
+        open().echo("new").expect("whoever comes now is served");
+        old.retain_mut(|socket| match socket.echo("old") {
+            Ok(()) => true,
+            Err(cause) => {
+                let lived = begun.elapsed();
+                assert!(lived >= DRAIN, "a WebSocket was cut after {lived:?}, before the drain was over: {cause}");
+                false
+            }
+        });
+        let after = pods()?;
+        let gone = after.len() == 2 && before.iter().all(|pod| !after.contains(pod));
+        holds(gone, || format!("{before:?} became {after:?}"))
+    });
+    assert!(old.is_empty(), "{} outlived their replicas", old.len());
 }

@@ -38,7 +38,8 @@ pub fn upgrade(chart: &Path, settings: &[&str], replicas: usize) {
     });
 }
 
-fn release(verb: &str, chart: &Path, settings: &[&str]) {
+/// `helm install` or `helm upgrade`, not waited for.
+pub fn release(verb: &str, chart: &Path, settings: &[&str]) {
     let image = std::env::var("SLUICE_IMAGE").unwrap_or_else(|_| "sluice.test/sluice:test".to_owned());
     let (name, tag) = image.rsplit_once(':').expect("SLUICE_IMAGE is REPOSITORY:TAG");
     let (name, tag) = (format!("image.repository={name}"), format!("image.tag={tag}"));

@@ -5,11 +5,11 @@ use std::path::{Path, PathBuf};
 
 use serde_yaml::Value;
 
-use crate::command::{repository, try_apply, try_helm, try_kubectl_with};
+use crate::command::{kubectl, repository, try_apply, try_get, try_helm, try_kubectl_with};
 use crate::fixture::Namespace;
 use crate::load::Load;
-use crate::sluice::{NAMESPACE, chart, concluded, everywhere, gateway_route, installed, upgrade};
-use crate::wait::{SOON, eventually};
+use crate::sluice::{NAMESPACE, chart, concluded, everywhere, gateway_route, installed, pods, release, upgrade};
+use crate::wait::{SOON, eventually, holds};
 
 #[test]
 fn changed_values_fail_no_request() {
@@ -26,6 +26,26 @@ fn changed_values_fail_no_request() {
     load.more(500);
     load.finish();
     concluded(&space.name, "shop", "True", "True", "True");
+}
+
+#[test]
+fn a_deployment_becomes_a_daemon_set_and_back() {
+    let address = installed();
+    let space = Namespace::new("daemon");
+    space.backend("shop", 1);
+    space
+        .route("shop", "    - {hosts: [daemon.example.com], path: /, backends: [{service: {name: shop, port: http}}]}");
+    release("upgrade", &chart(), &["--set", "kind=DaemonSet"]);
+    kubectl(&["rollout", "status", "-n", NAMESPACE, "daemonset/sluice", "--timeout=120s"]);
+    let nodes = try_get(&["nodes"]).expect("nodes")["items"].as_array().map_or(0, Vec::len);
+    eventually("one pod on each node", 2 * SOON, || {
+        let pods = pods()?;
+        holds(pods.len() == nodes, || format!("{pods:?} on {nodes} nodes"))
+    });
+    everywhere(&address, "http://daemon.example.com/", 200);
+    concluded(&space.name, "shop", "True", "True", "True");
+    upgrade(&chart(), &[], 2);
+    everywhere(&address, "http://daemon.example.com/", 200);
 }
 
 #[test]

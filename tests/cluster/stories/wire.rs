@@ -111,6 +111,36 @@ impl Connection {
     }
 }
 
+/// A WebSocket whose server gives back what it gets. Without frames: to the proxy they are bytes.
+pub struct Socket {
+    stream: BufReader<TcpStream>,
+}
+
+impl Socket {
+    pub fn open(address: &str, host: &str) -> Result<Self, String> {
+        let mut connection = Connection::open(address)?;
+        let head = format!(
+            "GET /socket HTTP/1.1\r\nHost: {host}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+             Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+        );
+        connection.stream.get_mut().write_all(head.as_bytes()).map_err(said("write"))?;
+        let status = connection.line()?;
+        if !status.starts_with("HTTP/1.1 101 ") {
+            return Err(status);
+        }
+        while !connection.line()?.is_empty() {}
+        Ok(Self { stream: connection.stream })
+    }
+
+    /// Sends a text and reads it again.
+    pub fn echo(&mut self, text: &str) -> Result<(), String> {
+        self.stream.get_mut().write_all(text.as_bytes()).map_err(said("write"))?;
+        let mut back = vec![0; text.len()];
+        self.stream.read_exact(&mut back).map_err(said("read"))?;
+        if back == text.as_bytes() { Ok(()) } else { Err(format!("{back:?} came back")) }
+    }
+}
+
 fn said<E: std::fmt::Display>(doing: &'static str) -> impl Fn(E) -> String {
     move |error| format!("{doing}: {error}")
 }

@@ -32,6 +32,15 @@
   valueFrom:
     fieldRef:
       fieldPath: metadata.namespace
+- name: SLUICE_ZONE
+  {{- if .Values.zone }}
+  value: {{ .Values.zone | quote }}
+  {{- else }}
+  # Since 1.35 Kubernetes writes the zone of the node on the pod. Earlier ones do not, and it is empty: no zone.
+  valueFrom:
+    fieldRef:
+      fieldPath: metadata.labels['topology.kubernetes.io/zone']
+  {{- end }}
 {{- with .Values.extraEnv }}
 {{ toYaml . }}
 {{- end }}

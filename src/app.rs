@@ -25,7 +25,7 @@ use tokio::time::{sleep_until, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 use crate::config::{Applied, Offer};
-use crate::controller::{self, ControllerError, ControllerSettings};
+use crate::controller::{self, ControllerError, ControllerSettings, DataPlane};
 use crate::observe::access_log::AccessLog;
 use crate::observe::metrics::Metrics;
 use crate::observe::tasks::Tasks;
@@ -163,6 +163,7 @@ impl App {
             metrics: Arc::clone(&metrics),
             is_ready: Arc::new(AtomicBool::new(false)),
             problems: Arc::new(ArcSwap::from_pointee(Vec::new())),
+            stale_since: Arc::default(),
         };
         let (offering, offers) = watch::channel(None);
         let (applied, _) = watch::channel(Applied::default());
@@ -221,11 +222,12 @@ impl App {
                 self.tasks.spawn("reload", reloader.watch(Arc::clone(&self.reload), self.stop.clone()));
             }
             Source::Cluster(cluster) => {
-                let (cluster, applied) = (cluster.clone(), self.applied.subscribe());
+                let (cluster, data_plane) = (cluster.clone(), DataPlane { offers, applied: self.applied.subscribe() });
+                let metrics = self.admin.metrics.control.clone();
                 let (retire, stop) = (self.retire.clone(), self.stop.clone());
                 self.tasks.spawn("controller", async move {
                     let result = match controller::client().await {
-                        Ok(client) => controller::run(cluster, client, offers, applied, retire, stop).await,
+                        Ok(client) => controller::run(cluster, client, data_plane, metrics, retire, stop).await,
                         Err(error) => Err(error),
                     };
                     if let Err(error) = result {
@@ -274,6 +276,7 @@ impl App {
                 self.admin.metrics.config_error.set(1);
             }
         }
+        self.admin.stale_since.store(Arc::new(offer.stale_since));
         self.admin.is_ready.store(true, Ordering::Relaxed);
         self.applied.send_replace(Applied { number: offer.number });
         let (routes, upstreams) = (offer.gateway.routes.len(), offer.gateway.upstreams.len());

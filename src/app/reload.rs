@@ -102,7 +102,11 @@ impl Reloader {
         self.admin.metrics.config_error.set(0);
         self.number += 1;
         self.offered = Arc::new(file::reuse(&self.offered, loaded.gateway));
-        self.offers.send_replace(Some(Offer { number: self.number, gateway: Arc::clone(&self.offered) }));
+        self.offers.send_replace(Some(Offer {
+            number: self.number,
+            gateway: Arc::clone(&self.offered),
+            stale_since: None,
+        }));
     }
 
     fn reject(&self, problems: Vec<String>) {

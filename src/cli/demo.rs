@@ -69,6 +69,8 @@ pub fn run(args: &Args) -> Result<ExitCode, CliError> {
         drain_deadline: Duration::from_secs(5),
         class: "sluice".into(),
         serve_unclassed: None,
+        service: None,
+        state_dir: None,
         watch_namespace: Vec::new(),
         log_format: LogFormat::Text,
     })

@@ -105,7 +105,8 @@ pub fn run(args: &Args) -> Result<ExitCode, CliError> {
     let parts = request(args)?;
     let metrics = Metrics::new(1).map_err(std::io::Error::other)?;
     let registry = Arc::new(Registry::new(Arc::new(metrics)));
-    let snapshot = Compiler::new(registry).compile(&Offer { number: 1, gateway: Arc::new(loaded.gateway) });
+    let snapshot =
+        Compiler::new(registry).compile(&Offer { number: 1, gateway: Arc::new(loaded.gateway), stale_since: None });
     let report = report(&snapshot, &listener, args.client, &parts);
     match args.output {
         Output::Text => print!("{}", text::write(&report)),

@@ -41,12 +41,19 @@ pub struct Args {
     /// The class of the objects it serves (spec.ingressClassName).
     #[arg(long, env = "SLUICE_CLASS", default_value = "sluice")]
     pub class: String,
-    /// Whether it serves objects without a class. Default: true for class sluice.
+    /// Whether it serves objects without a class. Default: for class sluice, and for the cluster's default IngressClass.
     #[arg(long, env = "SLUICE_SERVE_UNCLASSED", value_name = "BOOL", action = clap::ArgAction::Set)]
     pub serve_unclassed: Option<bool>,
     /// Only these namespaces. Default: all.
     #[arg(long, env = "SLUICE_WATCH_NAMESPACE", value_name = "NAMESPACE", value_delimiter = ',')]
     pub watch_namespace: Vec<String>,
+    /// Its own Service, in its own namespace: the addresses of its load balancer are told in the status of objects.
+    #[arg(long, env = "SLUICE_SERVICE", value_name = "NAME")]
+    pub service: Option<String>,
+    /// A directory where the last known state of the cluster is kept, to be served after a restart while the API server
+    /// is away. Default: none is kept.
+    #[arg(long, env = "SLUICE_STATE_DIR", value_name = "DIR")]
+    pub state_dir: Option<PathBuf>,
     /// How the process logs about itself.
     #[arg(long, env = "SLUICE_LOG_FORMAT", value_enum, default_value = "json")]
     pub log_format: LogFormat,
@@ -106,12 +113,14 @@ fn settings(args: Args) -> Result<Settings, CliError> {
     let source = match args.config {
         Some(path) => Source::File(path),
         None if is_in_cluster() => Source::Cluster(ControllerSettings {
-            serve_unclassed: args.serve_unclassed.unwrap_or(args.class == "sluice"),
+            serve_unclassed: args.serve_unclassed,
             class: args.class,
             namespaces: args.watch_namespace,
             pod_name: own_name(),
             api_server: std::env::var("KUBERNETES_SERVICE_HOST").ok().and_then(|address| address.parse().ok()),
             pod_namespace: std::env::var("POD_NAMESPACE").unwrap_or_else(|_| "default".into()),
+            service: args.service,
+            state_dir: args.state_dir,
         }),
         None => return Err(CliError::Usage(WHAT_TO_DO.into())),
     };

@@ -102,6 +102,8 @@ pub struct Offer {
     pub number: u64,
     /// What to serve.
     pub gateway: Arc<Gateway>,
+    /// Read from disk, where it was written then, as the cluster cannot be asked. None: it is how things are now.
+    pub stale_since: Option<std::time::SystemTime>,
 }
 
 /// Data plane to control plane: every request from now on is decided by this offer or a later one.

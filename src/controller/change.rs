@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use k8s_openapi::api::core::v1::{ConfigMap, Endpoints, Service};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
+use k8s_openapi::api::networking::v1::IngressClass;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
 use super::object::{GrantObject, ObjectName, PolicyObject, RouteObject};
@@ -25,6 +26,8 @@ pub enum Kind {
     EndpointSlice,
     /// `Endpoints` that nobody mirrors into slices.
     Endpoints,
+    /// The one `IngressClass` of this instance.
+    IngressClass,
 }
 
 /// An object of one of the kinds.
@@ -44,6 +47,8 @@ pub enum Object {
     EndpointSlice(Arc<EndpointSlice>),
     /// See [`Kind::Endpoints`].
     Endpoints(Arc<Endpoints>),
+    /// See [`Kind::IngressClass`].
+    IngressClass(Arc<IngressClass>),
 }
 
 impl Object {
@@ -62,6 +67,7 @@ impl Object {
             Self::Service(object) => &object.metadata,
             Self::EndpointSlice(object) => &object.metadata,
             Self::Endpoints(object) => &object.metadata,
+            Self::IngressClass(object) => &object.metadata,
         }
     }
 
@@ -75,6 +81,7 @@ impl Object {
             Self::Service(_) => Kind::Service,
             Self::EndpointSlice(_) => Kind::EndpointSlice,
             Self::Endpoints(_) => Kind::Endpoints,
+            Self::IngressClass(_) => Kind::IngressClass,
         }
     }
 }
@@ -88,6 +95,14 @@ pub struct Watched {
     pub namespace: Option<String>,
 }
 
+impl Watched {
+    /// Whether this watch would show the object.
+    pub fn covers(&self, object: &Object) -> bool {
+        let namespace = object.metadata().namespace.as_ref();
+        object.kind() == self.kind && (self.namespace.is_none() || self.namespace.as_ref() == namespace)
+    }
+}
+
 /// What a watch has seen.
 #[derive(Clone, Debug)]
 pub enum Change {
@@ -95,6 +110,8 @@ pub enum Change {
     Applied(Object),
     /// The object is gone; this was its last state.
     Deleted(Object),
+    /// The object is gone, or cannot be read, which counts as much.
+    Lost(Kind, ObjectName),
     /// All there is.
     Listed(Watched, Vec<Object>),
 }

@@ -15,6 +15,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta};
 use k8s_openapi::jiff::Timestamp;
 use kube::api::PostParams;
 use kube::{Api, Client};
+use prometheus::IntGauge;
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -43,7 +44,13 @@ pub struct LeaseSettings {
 }
 
 /// Holds the lease whenever possible, until shutdown. `holding` says whether we do.
-pub async fn hold(client: Client, settings: LeaseSettings, holding: watch::Sender<bool>, shutdown: CancellationToken) {
+pub async fn hold(
+    client: Client,
+    settings: LeaseSettings,
+    holding: watch::Sender<bool>,
+    held: IntGauge,
+    shutdown: CancellationToken,
+) {
     let api: Api<Lease> = Api::namespaced(client, &settings.namespace);
     let mut view = View::default();
     loop {
@@ -59,6 +66,7 @@ pub async fn hold(client: Client, settings: LeaseSettings, holding: watch::Sende
             Err(_) => debug!(lease = settings.name, "no answer about the lease in time"),
         }
         announce(&holding, view.is_held(Instant::now()), &settings);
+        held.set(i64::from(*holding.borrow()));
         tokio::select! {
             () = shutdown.cancelled() => break,
             () = tokio::time::sleep(jittered(LOOK).min(view.left(Instant::now()))) => {}
@@ -66,6 +74,7 @@ pub async fn hold(client: Client, settings: LeaseSettings, holding: watch::Sende
     }
     if *holding.borrow() {
         holding.send_replace(false);
+        held.set(0);
         let released = tokio::time::timeout(DEADLINE, release(&api, &settings)).await;
         debug!(lease = settings.name, ok = matches!(released, Ok(Ok(()))), "released the lease");
     }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use k8s_openapi::api::core::v1::{Endpoints, Service};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
+use k8s_openapi::api::networking::v1::IngressClass;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -91,6 +92,7 @@ pub(super) fn read_object(kind: &str, value: Value) -> Result<Option<Object>, se
         "Service" => Object::Service(read::<Service>(value)?),
         "EndpointSlice" => Object::EndpointSlice(read::<EndpointSlice>(value)?),
         "Endpoints" => Object::Endpoints(read::<Endpoints>(value)?),
+        "IngressClass" => Object::IngressClass(read::<IngressClass>(value)?),
         _ => return Ok(None),
     }))
 }

@@ -11,43 +11,56 @@
 //!   put down for whoever looks, statuses are put on a board;
 //! - a status says "in effect" only after an `Applied` that is not older than the offer which had it first.
 //!
-//! A lost API server costs news, never traffic: the World stays as it was last seen.
+//! A lost API server costs news, never traffic: the World stays as it was last seen, and a process that starts
+//! meanwhile serves what another has kept on disk (`state`).
 
+mod address;
 mod change;
+mod cluster;
+mod event;
+#[cfg(test)]
+mod fake;
 pub mod holdoff;
 pub mod inspect;
+mod keeping;
 pub mod lease;
 pub mod manifest;
 mod newcomer;
 mod object;
 pub mod operator;
 mod progress;
+pub mod state;
 pub mod status;
 mod status_writer;
+mod telling;
 pub mod translate;
 pub mod watch;
 pub mod world;
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
-use kube::Client;
 use tokio::sync::{mpsc, watch as newest};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-use tracing::{debug, info};
+use tracing::{debug, info, warn};
 
+pub use self::cluster::{Cluster, client};
 use self::holdoff::HoldOff;
-use self::lease::LeaseSettings;
+use self::keeping::Keeping;
 use self::newcomer::Newcomers;
 use self::progress::Progress;
+use self::state::StateSettings;
 use self::status_writer::{Board, sleep_until};
 use self::translate::Translator;
-use self::watch::Arrival;
-use self::world::{Change, ClassSettings, Matter, Object, ObjectName, Own, World};
+use self::watch::{Arrival, Watching};
+use self::world::{Change, ClassSettings, Kind, Matter, Object, ObjectName, Own, Watched, World};
 use crate::config::{Applied, Cidr, Gateway, Offer};
+use crate::observe::metrics::ControlMetrics;
 
 /// Changes between the watches and the loop; when it is full the watches wait.
 const QUEUE: usize = 1024;
@@ -61,8 +74,9 @@ const STOP_WITHIN: Duration = Duration::from_secs(6);
 pub struct ControllerSettings {
     /// The class of this instance; also in the name of its Lease.
     pub class: String,
-    /// Whether objects without a class are its own, too.
-    pub serve_unclassed: bool,
+    /// Whether objects without a class are its own, too. None: yes for class `sluice`, else if the cluster says that
+    /// the class is the default one.
+    pub serve_unclassed: Option<bool>,
     /// Empty: all.
     pub namespaces: Vec<String>,
     /// Who we are among the holders of the Lease.
@@ -71,6 +85,38 @@ pub struct ControllerSettings {
     pub pod_namespace: String,
     /// Where pods of this cluster find the API server.
     pub api_server: Option<IpAddr>,
+    /// Our own Service there, whose addresses are told in statuses.
+    pub service: Option<String>,
+    /// Where the last known state is kept for a restart without the API server.
+    pub state_dir: Option<PathBuf>,
+}
+
+/// The class that also serves what names none.
+const USUAL_CLASS: &str = "sluice";
+
+impl ControllerSettings {
+    fn class_settings(&self) -> ClassSettings {
+        let serve_unclassed = self.serve_unclassed.unwrap_or(self.class == USUAL_CLASS);
+        ClassSettings { class: self.class.clone(), serve_unclassed }
+    }
+
+    /// The IngressClass is looked at only where it decides something.
+    fn watched(&self) -> Vec<Watched> {
+        let mut watched = watch::everything(&self.namespaces);
+        if self.serve_unclassed.is_none() && self.class != USUAL_CLASS {
+            watched.push(Watched { kind: Kind::IngressClass, namespace: None });
+        }
+        watched
+    }
+}
+
+/// The way to the data plane and back.
+#[derive(Debug)]
+pub struct DataPlane {
+    /// What is to be served.
+    pub offers: newest::Sender<Option<Offer>>,
+    /// What is.
+    pub applied: newest::Receiver<Applied>,
 }
 
 /// Why the controller cannot begin, or cannot go on.
@@ -90,22 +136,6 @@ pub enum ControllerError {
     DataPlaneEnded,
 }
 
-/// A client for the cluster we are in, or that of the kubeconfig.
-///
-/// Reads give up after 75 s: longer than a watch is silent (65 s, see `watch`), so that only connections that are dead
-/// or stalled meet it.
-///
-/// # Errors
-/// [`ControllerError::NoCluster`] or [`ControllerError::Client`]. The API server need not answer.
-pub async fn client() -> Result<Client, ControllerError> {
-    let mut config = kube::Config::infer().await.map_err(|error| ControllerError::NoCluster(Box::new(error)))?;
-    config.connect_timeout = Some(Duration::from_secs(5));
-    config.read_timeout = Some(Duration::from_secs(75));
-    config.reset_reader_on_write = true;
-    config.write_timeout = Some(Duration::from_secs(30));
-    Client::try_from(config).map_err(|error| ControllerError::Client(Box::new(error)))
-}
-
 /// Follows the cluster until `shutdown`: offers what is to be served, tells owners what is. From `retire` on it tells
 /// nothing more and gives the Lease back: a process about to end takes no part in what the others prove.
 ///
@@ -113,40 +143,44 @@ pub async fn client() -> Result<Client, ControllerError> {
 /// [`ControllerError`], when a part of it has ended; the cluster itself never is a reason.
 pub async fn run(
     settings: ControllerSettings,
-    client: Client,
-    offers: newest::Sender<Option<Offer>>,
-    applied: newest::Receiver<Applied>,
+    Cluster { client, openings }: Cluster,
+    data_plane: DataPlane,
+    metrics: ControlMetrics,
     retire: CancellationToken,
     shutdown: CancellationToken,
 ) -> Result<(), ControllerError> {
-    let (sender, arrivals) = mpsc::channel(QUEUE);
-    let watched = watch::everything(&settings.namespaces);
-    let mut watches = JoinSet::new();
-    for part in &watched {
-        watches.spawn(watch::follow(client.clone(), part.clone(), sender.clone()));
-    }
-    drop(sender);
-
+    let state = settings.state_dir.as_deref().map(|at| StateSettings::new(at, &settings.class, &settings.namespaces));
+    let stored = keeping::stored(state.as_ref(), &metrics).await;
+    let watched = settings.watched();
+    let known: Vec<bool> = watched.iter().map(|part| stored.as_ref().is_some_and(|all| all.knows(part))).collect();
     let board = Arc::new(Board::default());
-    let (holding, is_holder) = newest::channel(false);
     let stop = retire.clone();
-    let mut writers = JoinSet::new();
-    writers.spawn(lease::hold(client.clone(), lease_settings(&settings), holding, stop.clone()));
-    writers.spawn(status_writer::write(client, settings.class.clone(), Arc::clone(&board), is_holder, stop.clone()));
-
-    let class = ClassSettings { class: settings.class, serve_unclassed: settings.serve_unclassed };
-    let own = Own {
+    let mut writers = telling::start(&settings, &client, &board, &metrics, &stop);
+    let mut world = World::waiting_for(settings.class_settings(), watched.clone());
+    world.own = Own {
         pod: Some(ObjectName::new(settings.pod_namespace.clone(), settings.pod_name.clone())),
         api_server: settings.api_server.map(Cidr::single),
     };
-    let mut world = World::waiting_for(class, watched);
-    world.own = own;
-    let mut conductor = Conductor::new(world, offers, board);
+    let mut conductor = Conductor::new(world, data_plane.offers, board, metrics.clone());
+    conductor.keeping.fall_back_to(stored);
+
+    let (sender, arrivals) = mpsc::channel(QUEUE);
+    let in_touch = conductor.keeping.in_touch.clone();
+    let names = BTreeMap::from([(Kind::IngressClass, settings.class)]);
+    let watching = Watching { client, openings, names, arrivals: sender, metrics: metrics.clone(), in_touch };
+    let mut watches = JoinSet::new();
+    for (part, is_known) in watched.into_iter().zip(known) {
+        watches.spawn(watch::follow(watching.clone(), part, is_known));
+    }
+    drop(watching);
+    if let Some(state) = state {
+        watches.spawn(state::keep(state, conductor.keeping.subscribe(), metrics));
+    }
     let outcome = tokio::select! {
         () = shutdown.cancelled() => Ok(()),
         ended = watches.join_next() => Err(task_ended("watch", ended)),
         ended = ended_unasked(&mut writers, &retire) => Err(task_ended("status", ended)),
-        outcome = conductor.conduct(arrivals, applied) => outcome,
+        outcome = conductor.conduct(arrivals, data_plane.applied) => outcome,
     };
     stop.cancel();
     let all_stopped = async { while writers.join_next().await.is_some() {} };
@@ -172,14 +206,6 @@ async fn ended_unasked(
     }
 }
 
-fn lease_settings(settings: &ControllerSettings) -> LeaseSettings {
-    LeaseSettings {
-        name: format!("sluice-{}", settings.class),
-        namespace: settings.pod_namespace.clone(),
-        identity: settings.pod_name.clone(),
-    }
-}
-
 fn task_ended(name: &str, ended: Option<Result<(), tokio::task::JoinError>>) -> ControllerError {
     let why = match ended {
         Some(Err(error)) => format!("{name}: {error}"),
@@ -199,20 +225,27 @@ struct Conductor {
     board: Arc<Board>,
     number: u64,
     gateway: Option<Arc<Gateway>>,
+    /// What is offered is what the API server says.
+    is_known: bool,
+    keeping: Keeping,
+    metrics: ControlMetrics,
 }
 
 impl Conductor {
-    fn new(world: World, offers: newest::Sender<Option<Offer>>, board: Arc<Board>) -> Self {
+    fn new(world: World, offers: newest::Sender<Option<Offer>>, board: Arc<Board>, metrics: ControlMetrics) -> Self {
         Self {
             world,
             translator: Translator::default(),
             holdoff: HoldOff::default(),
             newcomers: Newcomers::default(),
-            progress: Progress::default(),
+            progress: Progress::new(metrics.serving_seconds.clone()),
             offers,
             board,
             number: 0,
             gateway: None,
+            is_known: false,
+            keeping: Keeping::default(),
+            metrics,
         }
     }
 
@@ -233,6 +266,8 @@ impl Conductor {
                     self.progress.applied(number, &self.world, &self.board);
                 }
                 () = sleep_until(self.newcomers.deadline()) => self.act(),
+                () = sleep_until(self.keeping.fallback_due()) => self.serve_stored(),
+                () = sleep_until(self.keeping.due()) => self.keeping.hand_over(&self.world, Instant::now()),
                 () = sleep_until(self.progress.deadline()) => self.progress.tell_late(&self.world, &self.board),
                 count = arrivals.recv_many(&mut batch, BATCH) => {
                     if count == 0 {
@@ -268,7 +303,25 @@ impl Conductor {
         }
         if self.world.is_complete() && (matter == Matter::Translation || !was_complete) {
             self.holdoff.note(at);
+            self.keeping.changed(Instant::now());
         }
+    }
+
+    /// The API server has not answered in time: what an earlier process has seen is better than nothing.
+    fn serve_stored(&mut self) {
+        let Some(stored) = self.keeping.take_stored() else { return };
+        let gateway = translate::translate(&stored.fill(self.world.empty())).gateway;
+        let age_seconds = stored.written.elapsed().unwrap_or_default().as_secs();
+        let routes = gateway.routes.len();
+        warn!(routes, age_seconds, "the API server does not answer; serving the last known state from disk");
+        self.metrics.state_files.with_label_values(&["restored"]).inc();
+        self.offer(gateway, Some(stored.written));
+    }
+
+    fn offer(&mut self, gateway: Arc<Gateway>, stale_since: Option<SystemTime>) {
+        self.number += 1;
+        self.gateway = Some(Arc::clone(&gateway));
+        self.offers.send_replace(Some(Offer { number: self.number, gateway, stale_since }));
     }
 
     /// Translates, and offers what has come of it.
@@ -279,12 +332,11 @@ impl Conductor {
         let translation = self.translator.translate(&self.world);
         let is_new = self.gateway.as_ref().is_none_or(|gateway| !Arc::ptr_eq(gateway, &translation.gateway));
         if is_new {
-            if self.gateway.is_none() {
-                info!(routes = translation.gateway.routes.len(), "the cluster is known; offering the first gateway");
+            if !std::mem::replace(&mut self.is_known, true) {
+                info!(routes = translation.gateway.routes.len(), "the cluster is known; offering what it says");
+                self.keeping.take_stored();
             }
-            self.number += 1;
-            self.gateway = Some(Arc::clone(&translation.gateway));
-            self.offers.send_replace(Some(Offer { number: self.number, gateway: translation.gateway }));
+            self.offer(translation.gateway, None);
         }
         self.progress.judged(&translation.verdicts, self.number, &self.world, &self.board);
         self.progress.catch_up(&self.world, &self.board);
@@ -301,7 +353,7 @@ fn seen_routes(change: &Change) -> Vec<ObjectName> {
     match change {
         Change::Applied(object) => name(object).into_iter().collect(),
         Change::Listed(_, objects) => objects.iter().filter_map(name).collect(),
-        Change::Deleted(_) => Vec::new(),
+        Change::Deleted(_) | Change::Lost(..) => Vec::new(),
     }
 }
 

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use k8s_openapi::jiff::Timestamp;
+use prometheus::Histogram;
 use tokio::time::Instant;
 
 use super::status::InEffect;
@@ -20,13 +21,14 @@ use super::world::{ObjectName, World};
 const LATE_AFTER: Duration = Duration::from_secs(2);
 
 /// What waits for being in effect, and what was judged before.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Progress {
     judged: BTreeMap<ObjectName, Arc<Verdict>>,
     waiting: BTreeMap<ObjectName, Waiting>,
     /// The generation that a watch (not a list) has shown, and when.
     arrivals: BTreeMap<ObjectName, (i64, Instant)>,
     applied: u64,
+    serving_seconds: Histogram,
 }
 
 #[derive(Debug)]
@@ -38,6 +40,12 @@ struct Waiting {
 }
 
 impl Progress {
+    /// Nothing was judged yet. How soon things are in effect is counted.
+    pub fn new(serving_seconds: Histogram) -> Self {
+        let (judged, waiting, arrivals) = Default::default();
+        Self { judged, waiting, arrivals, applied: 0, serving_seconds }
+    }
+
     /// A watch has shown this generation of an object.
     pub fn arrived(&mut self, name: &ObjectName, generation: i64, at: Instant) {
         self.arrivals.insert(name.clone(), (generation, at));
@@ -80,6 +88,9 @@ impl Progress {
         let done = self.waiting.extract_if(.., |_, waiting| waiting.number <= applied && applied > 0);
         for (name, Waiting { verdict, .. }) in done {
             let arrival = self.arrivals.remove(&name).filter(|(generation, _)| *generation == verdict.generation);
+            if let Some((_, since)) = arrival {
+                self.serving_seconds.observe(now.duration_since(since).as_secs_f64());
+            }
             let in_effect = InEffect { at, after: arrival.map(|(_, since)| now.duration_since(since)) };
             if let Some(object) = world.route(&name) {
                 board.post(Arc::clone(object), verdict, Some(in_effect), now);

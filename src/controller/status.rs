@@ -18,7 +18,7 @@ use super::translate::{Verdict, is_about_references};
 use crate::config::{Effect, Problem, Slug};
 use crate::crd::{ConflictStatus, GatewayRouteStatus, ProblemStatus, Serving, Summary};
 
-/// Entries of `problems` and `conflicts`; more are counted, not listed.
+/// Entries of `problems`, `conflicts` and `addresses`; more problems are counted, not listed.
 pub const MAX_LISTED: usize = 16;
 /// Characters of a condition's message; the schema of conditions allows 32768, readers fewer.
 const MAX_MESSAGE: usize = 1024;
@@ -32,11 +32,12 @@ pub struct InEffect {
     pub after: Option<Duration>,
 }
 
-/// The status an object should have, or none if it has it already.
+/// The status an object should have, or none if it has it already. Addresses that are not known are left as they are.
 pub fn next(
     verdict: &Verdict,
     in_effect: Option<InEffect>,
     old: Option<&GatewayRouteStatus>,
+    addresses: Option<&[String]>,
     now: Timestamp,
 ) -> Option<GatewayRouteStatus> {
     let empty = GatewayRouteStatus::default();
@@ -49,7 +50,7 @@ pub fn next(
         summary: Some(summary(verdict, in_effect)),
         problems: verdict.problems.iter().take(MAX_LISTED).map(listed_problem).collect(),
         conflicts: verdict.conflicts.iter().take(MAX_LISTED).map(listed_conflict).collect(),
-        addresses: Vec::new(),
+        addresses: addresses.unwrap_or(&old.addresses).iter().take(MAX_LISTED).cloned().collect(),
     };
     (without_times(&status) != without_times(old)).then_some(status)
 }
@@ -214,7 +215,7 @@ fn listed_conflict(conflict: &super::translate::Conflict) -> ConflictStatus {
 }
 
 /// `host-owned` becomes `HostOwned`, the form of reasons in Kubernetes.
-fn camel_case(slug: &str) -> String {
+pub fn camel_case(slug: &str) -> String {
     let capitalised = slug.split('-').map(|word| {
         let (first, rest) = word.split_at(word.len().min(1));
         first.to_ascii_uppercase() + rest

@@ -1,6 +1,7 @@
 //! The loop without a cluster: changes go in by hand, offers and the board are looked at.
 
 use super::manifest::read_world;
+use super::state::Stored;
 use super::world::{Kind, Watched};
 use super::*;
 
@@ -32,12 +33,18 @@ struct Rig {
 
 impl Rig {
     fn start() -> Self {
+        Self::start_with(None)
+    }
+
+    fn start_with(stored: Option<Stored>) -> Self {
         let (arrivals, receiver) = mpsc::channel(QUEUE);
         let (applied, applied_receiver) = newest::channel(Applied::default());
         let (offer_sender, offers) = newest::channel(None);
         let board = Arc::new(Board::default());
         let world = World::waiting_for(ClassSettings::default(), watch::everything(&[]));
-        let mut conductor = Conductor::new(world, offer_sender, Arc::clone(&board));
+        let metrics = ControlMetrics::new(&prometheus::Registry::new()).unwrap();
+        let mut conductor = Conductor::new(world, offer_sender, Arc::clone(&board), metrics);
+        conductor.keeping.fall_back_to(stored);
         let mut running = JoinSet::new();
         running.spawn(async move { conductor.conduct(receiver, applied_receiver).await });
         Self { arrivals, applied, offers, board, _loop: running }
@@ -151,4 +158,40 @@ async fn a_data_plane_that_lags_is_told_as_not_yet() {
     let (rig, _) = started([&[SERVICE], &[SLICE], &[ROUTE]]).await;
     tokio::time::sleep(Duration::from_millis(2200)).await;
     assert_eq!(rig.board.statuses(), [("shop/a".to_owned(), false)]);
+}
+
+fn stored() -> Option<Stored> {
+    let objects = [ROUTE, SERVICE, SLICE].map(object).to_vec();
+    Some(Stored { objects, written: SystemTime::UNIX_EPOCH })
+}
+
+#[tokio::test]
+async fn what_is_on_disk_is_served_when_the_api_server_does_not_answer() {
+    let mut rig = Rig::start_with(stored());
+    rig.list(Kind::Service, &[]).await;
+    assert!(!rig.has_offer_within(state::PATIENCE / 2).await);
+    let offer = rig.offer().await;
+    assert_eq!(offer.stale_since, Some(SystemTime::UNIX_EPOCH));
+    assert_eq!((offer.gateway.routes.len(), offer.gateway.upstreams[0].endpoints.len()), (1, 1));
+    // Nobody is told what only the API server can know.
+    rig.applied.send_replace(Applied { number: offer.number });
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    assert_eq!(rig.board.statuses(), Vec::new());
+    // Half an answer is none.
+    rig.list(Kind::GatewayRoute, &[]).await;
+    rig.list(Kind::EndpointSlice, &[]).await;
+    assert!(!rig.has_offer_within(Duration::from_millis(200)).await);
+    rig.list(Kind::Endpoints, &[]).await;
+    let offer = rig.offer().await;
+    assert_eq!((offer.stale_since, offer.gateway.routes.len()), (None, 0));
+}
+
+#[tokio::test]
+async fn what_is_on_disk_is_not_served_when_the_api_server_answers() {
+    let mut rig = Rig::start_with(stored());
+    for kind in [Kind::Service, Kind::EndpointSlice, Kind::Endpoints, Kind::GatewayRoute] {
+        rig.list(kind, &[]).await;
+    }
+    assert_eq!(rig.offer().await.stale_since, None);
+    assert!(!rig.has_offer_within(state::PATIENCE + Duration::from_millis(200)).await);
 }

@@ -1,46 +1,43 @@
 //! The watches: what the API server says becomes [`Change`]s for the World.
 //!
-//! One task for each kind and namespace, on kube-runtime's watcher. It lists, then watches, and after an
-//! error goes on where it was, or lists again when the server has forgotten (410). Three things are done
-//! on top of it:
-//!
-//! - a list is gathered here and handed over whole, so a re-list that breaks off half-way changes nothing,
-//!   and no error of any kind ever empties what is known;
-//! - a watch that falls silent is noticed: the server is asked to end each watch after [`WATCH_SECONDS`], and
-//!   5 s later the watcher gives up waiting by itself and connects anew (without listing). So a stalled
-//!   connection hides changes for 65 s at most, and each task costs the server one request a minute;
-//! - what nobody looks at (managed fields, annotations, statuses of others) is dropped before it is stored.
+//! One task for each kind and namespace, each a `following` of its own: what may go wrong between us and the
+//! API server is told there. Here stands which kinds are watched and what is kept of their objects: what nobody
+//! looks at (managed fields, annotations, statuses of others) is dropped before it is stored.
 //!
 //! `Endpoints` are watched only where their label says that nobody mirrors them into slices; all
 //! others arrive as slices anyway.
 
+mod doubt;
+mod entry;
+mod failure;
+mod following;
+mod opening;
+mod report;
+mod wait;
+
+use std::collections::BTreeMap;
 use std::fmt::Debug;
 use std::sync::Arc;
-use std::time::Duration;
 
-use futures_util::StreamExt;
-use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::core::v1::{ConfigMap, Endpoints, Service};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
-use kube::{Api, Client, Resource};
-use kube_runtime::watcher::{self, Config, Error, Event};
+use k8s_openapi::api::networking::v1::IngressClass;
+use kube::{Client, Resource};
 use serde::de::DeserializeOwned;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
-use tracing::{info, warn};
 
+use self::doubt::Doubt;
+use self::following::{Following, Memory};
+pub use self::opening::Openings;
+pub use self::report::InTouch;
+use self::report::Report;
+pub use self::wait::jittered;
 use super::world::{
-    Change, GrantObject, Kind, MANAGED_BY_LABEL, Object, PolicyObject, RouteObject, SERVICE_NAME_LABEL, Watched,
+    Change, DEFAULT_CLASS, GrantObject, Kind, MANAGED_BY_LABEL, Object, PolicyObject, RouteObject, SERVICE_NAME_LABEL,
+    Watched,
 };
-
-/// How long one watch lasts; see above. Kubernetes' own clients use minutes, which hides a stall as long.
-const WATCH_SECONDS: u32 = 60;
-/// First wait after an error; doubles.
-const MIN_WAIT: Duration = Duration::from_millis(200);
-/// Last wait: a returning API server is found within this.
-const MAX_WAIT: Duration = Duration::from_secs(15);
-/// An error after such a quiet time begins again with the first wait.
-const FORGIVE_AFTER: Duration = Duration::from_mins(1);
+use crate::observe::metrics::ControlMetrics;
 
 /// One change, and when it arrived.
 #[derive(Debug)]
@@ -53,6 +50,9 @@ pub struct Arrival {
 
 /// A kind that can be watched.
 trait Watchable: Resource<DynamicType = ()> + Clone + DeserializeOwned + Debug + Send + Sync + 'static {
+    /// Annotations that somebody looks at.
+    const KEPT_ANNOTATIONS: &'static [&'static str] = &[];
+
     /// Drops what nobody looks at.
     fn strip(&mut self);
     /// Wraps it for the World.
@@ -128,6 +128,18 @@ impl Watchable for Endpoints {
     }
 }
 
+impl Watchable for IngressClass {
+    const KEPT_ANNOTATIONS: &'static [&'static str] = &[DEFAULT_CLASS];
+
+    fn strip(&mut self) {
+        self.metadata.labels = None;
+    }
+
+    fn wrap(self) -> Object {
+        Object::IngressClass(Arc::new(self))
+    }
+}
+
 /// Everything that is to be watched: each kind, in all namespaces or in each of these.
 pub fn everything(namespaces: &[String]) -> Vec<Watched> {
     let kinds = [Kind::GatewayRoute, Kind::Service, Kind::EndpointSlice, Kind::Endpoints];
@@ -139,161 +151,111 @@ pub fn everything(namespaces: &[String]) -> Vec<Watched> {
         .collect()
 }
 
-/// Watches one part of the cluster until the receiver is gone. Cancelled, it leaves nothing behind.
-pub async fn follow(client: Client, watched: Watched, arrivals: mpsc::Sender<Arrival>) {
-    match watched.kind {
-        Kind::GatewayRoute => run::<RouteObject>(client, watched, Config::default(), arrivals).await,
-        Kind::GatewayPolicy => run::<PolicyObject>(client, watched, Config::default(), arrivals).await,
-        Kind::ReferenceGrant => run::<GrantObject>(client, watched, Config::default(), arrivals).await,
-        Kind::ConfigMap => run::<ConfigMap>(client, watched, Config::default(), arrivals).await,
-        Kind::Service => run::<Service>(client, watched, Config::default(), arrivals).await,
-        Kind::EndpointSlice => run::<EndpointSlice>(client, watched, Config::default(), arrivals).await,
-        Kind::Endpoints => {
-            let config = Config::default().labels("endpointslice.kubernetes.io/skip-mirror=true");
-            run::<Endpoints>(client, watched, config, arrivals).await;
+/// Which objects of a kind are watched.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Selection {
+    labels: Option<String>,
+    fields: Option<String>,
+    /// A kind that a cluster may lack, or not let us read; it counts as empty then.
+    may_be_absent: bool,
+}
+
+impl Selection {
+    /// What is to be read of a kind.
+    fn of(watched: &Watched, names: &BTreeMap<Kind, String>) -> Self {
+        let is_unmirrored = "endpointslice.kubernetes.io/skip-mirror=true";
+        Self {
+            labels: (watched.kind == Kind::Endpoints).then(|| is_unmirrored.to_owned()),
+            fields: names.get(&watched.kind).map(|name| format!("metadata.name={name}")),
+            may_be_absent: matches!(watched.kind, Kind::GatewayPolicy | Kind::ReferenceGrant | Kind::IngressClass),
         }
     }
 }
 
-/// Runs a watcher, and a new one when the old one would never come round.
-async fn run<K>(client: Client, watched: Watched, config: Config, arrivals: mpsc::Sender<Arrival>)
-where
-    K: Watchable + Resource<Scope = NamespaceResourceScope>,
-{
-    let config = config.timeout(WATCH_SECONDS);
-    let mut wait = Wait::default();
-    loop {
-        let api: Api<K> = match &watched.namespace {
-            Some(namespace) => Api::namespaced(client.clone(), namespace),
-            None => Api::all(client.clone()),
-        };
-        let mut events = watcher::watcher(api, config.clone()).boxed();
-        let mut gathered = Vec::new();
-        while let Some(event) = events.next().await {
-            match event {
-                Ok(event) => {
-                    let Some(change) = to_change(event, &watched, &mut gathered) else { continue };
-                    if arrivals.send(Arrival { change, at: Instant::now() }).await.is_err() {
-                        return;
-                    }
-                }
-                Err(error) => {
-                    let pause = wait.after_error(Instant::now());
-                    tell(&watched, &error, pause);
-                    tokio::time::sleep(pause).await;
-                    if is_forgotten(&error) {
-                        break;
-                    }
-                }
-            }
-        }
+/// What every watch is given.
+#[derive(Clone)]
+pub(super) struct Watching {
+    /// To the API server.
+    pub client: Client,
+    /// What the client tells of watches being opened.
+    pub openings: Openings,
+    /// Kinds of which one object is watched: its name.
+    pub names: BTreeMap<Kind, String>,
+    /// Where changes go.
+    pub arrivals: mpsc::Sender<Arrival>,
+    /// Where failures are counted.
+    pub metrics: ControlMetrics,
+    /// Whether any watch works.
+    pub in_touch: InTouch,
+}
+
+/// Watches one part of the cluster until the receiver is gone. `is_known`: something of it is served already, from
+/// disk. Cancelled, it leaves nothing behind.
+pub(super) async fn follow(watching: Watching, watched: Watched, is_known: bool) {
+    let kind = watched.kind;
+    let selection = Selection::of(&watched, &watching.names);
+    let report = Report::new(watched.clone(), watching.metrics, watching.in_touch);
+    let path = match kind {
+        Kind::GatewayRoute => path::<RouteObject>(&watched),
+        Kind::GatewayPolicy => path::<PolicyObject>(&watched),
+        Kind::ReferenceGrant => path::<GrantObject>(&watched),
+        Kind::ConfigMap => path::<ConfigMap>(&watched),
+        Kind::Service => path::<Service>(&watched),
+        Kind::EndpointSlice => path::<EndpointSlice>(&watched),
+        Kind::Endpoints => path::<Endpoints>(&watched),
+        Kind::IngressClass => path::<IngressClass>(&watched),
+    };
+    let opening = watching.openings.of(&path, report.closed_early());
+    let memory = Memory::new(report, Doubt::knowing(is_known));
+    let following = Following::new(watching.client, (watched, selection), watching.arrivals, opening, memory);
+    match kind {
+        Kind::GatewayRoute => following.run::<RouteObject>().await,
+        Kind::GatewayPolicy => following.run::<PolicyObject>().await,
+        Kind::ReferenceGrant => following.run::<GrantObject>().await,
+        Kind::ConfigMap => following.run::<ConfigMap>().await,
+        Kind::Service => following.run::<Service>().await,
+        Kind::EndpointSlice => following.run::<EndpointSlice>().await,
+        Kind::Endpoints => following.run::<Endpoints>().await,
+        Kind::IngressClass => following.run::<IngressClass>().await,
     }
 }
 
-/// A list becomes one change when it is complete; before that it is nothing.
-fn to_change<K: Watchable>(event: Event<K>, watched: &Watched, gathered: &mut Vec<Object>) -> Option<Change> {
-    match event {
-        Event::Init => gathered.clear(),
-        Event::InitApply(object) => gathered.push(stripped(object)),
-        Event::InitDone => {
-            let objects = std::mem::take(gathered);
-            info!(kind = ?watched.kind, namespace = watched.namespace, count = objects.len(), "listed");
-            return Some(Change::Listed(watched.clone(), objects));
-        }
-        Event::Apply(object) => return Some(Change::Applied(stripped(object))),
-        Event::Delete(object) => return Some(Change::Deleted(stripped(object))),
-    }
-    None
+fn path<K: Watchable>(watched: &Watched) -> String {
+    K::url_path(&(), watched.namespace.as_deref())
 }
 
 fn stripped<K: Watchable>(mut object: K) -> Object {
     let metadata = object.meta_mut();
     metadata.managed_fields = None;
-    metadata.annotations = None;
     metadata.owner_references = None;
     metadata.finalizers = None;
+    if let Some(annotations) = &mut metadata.annotations {
+        annotations.retain(|name, _| K::KEPT_ANNOTATIONS.contains(&name.as_str()));
+    }
+    metadata.annotations = metadata.annotations.take().filter(|kept| !kept.is_empty());
     object.strip();
     object.wrap()
-}
-
-/// The watcher lists again when a running watch says 410, but not when the server refuses with 410 to start one.
-fn is_forgotten(error: &Error) -> bool {
-    matches!(error, Error::WatchStartFailed(kube::Error::Api(status)) if status.code == 410)
-}
-
-/// 410 is the server's way of saying "list again", and happens; everything else is worth a warning.
-fn tell(watched: &Watched, error: &Error, pause: Duration) {
-    let is_usual = matches!(error, Error::WatchError(status) if status.code == 410) || is_forgotten(error);
-    let (kind, namespace) = (watched.kind, watched.namespace.as_deref());
-    if is_usual {
-        info!(?kind, namespace, "watch expired, listing again");
-    } else {
-        let error = error as &dyn std::error::Error;
-        warn!(?kind, namespace, error, ?pause, "watch failed; the last known state stays");
-    }
-}
-
-/// Doubling waits with jitter, so that replicas do not come back in step.
-#[derive(Debug, Default)]
-struct Wait {
-    last: Option<(Instant, Duration)>,
-}
-
-impl Wait {
-    fn after_error(&mut self, now: Instant) -> Duration {
-        let next = match self.last {
-            Some((at, wait)) if now.duration_since(at) < FORGIVE_AFTER + wait => (wait * 2).min(MAX_WAIT),
-            _ => MIN_WAIT,
-        };
-        self.last = Some((now, next));
-        jittered(next)
-    }
-}
-
-/// Between a half and the whole.
-pub fn jittered(wait: Duration) -> Duration {
-    use std::hash::{BuildHasher, RandomState};
-    let random = u16::try_from(RandomState::new().hash_one(0_u8) % 1024).unwrap_or_default();
-    wait / 2 + wait * u32::from(random) / 2048
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn watched() -> Watched {
-        Watched { kind: Kind::Service, namespace: None }
-    }
-
-    #[test]
-    fn a_list_is_handed_over_whole_or_not_at_all() {
-        let mut gathered = Vec::new();
-        let mut step = |event| to_change::<Service>(event, &watched(), &mut gathered);
-        assert!(step(Event::Init).is_none());
-        assert!(step(Event::InitApply(Service::default())).is_none());
-        // The list breaks off and begins again.
-        assert!(step(Event::Init).is_none());
-        assert!(step(Event::InitApply(Service::default())).is_none());
-        let change = step(Event::InitDone);
-        assert!(matches!(change, Some(Change::Listed(_, objects)) if objects.len() == 1));
-    }
-
-    #[test]
-    fn waits_double_up_to_a_bound_and_are_forgiven() {
-        let mut wait = Wait::default();
-        let mut now = Instant::now();
-        for _ in 0..20 {
-            let pause = wait.after_error(now);
-            assert!(pause <= MAX_WAIT && pause >= MIN_WAIT / 2, "{pause:?}");
-            now += pause;
-        }
-        assert!(wait.after_error(now) >= MAX_WAIT / 2);
-        assert!(wait.after_error(now + FORGIVE_AFTER * 2) <= MIN_WAIT);
-    }
-
     #[test]
     fn without_namespaces_every_kind_is_watched_once_in_all() {
         assert_eq!(everything(&[]).len(), 4);
         assert_eq!(everything(&["a".to_owned(), "b".to_owned()]).len(), 8);
+    }
+
+    #[test]
+    fn what_nobody_looks_at_is_not_stored() {
+        let text = r#"{"metadata": {"name": "sluice", "managedFields": [{}], "finalizers": ["x"],
+            "annotations": {"ingressclass.kubernetes.io/is-default-class": "true", "huge": "0"}}}"#;
+        let Object::IngressClass(kept) = stripped(serde_json::from_str::<IngressClass>(text).unwrap()) else {
+            panic!("another kind")
+        };
+        let annotations = kept.metadata.annotations.clone().unwrap();
+        assert_eq!(annotations.keys().collect::<Vec<_>>(), [DEFAULT_CLASS]);
+        assert!(kept.metadata.managed_fields.is_none() && kept.metadata.finalizers.is_none());
     }
 }

@@ -10,14 +10,18 @@
 //!
 //! Known empty differs from not yet known: [`World::is_complete`] says whether every watch has listed once.
 
+mod class;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+pub use self::class::{CONTROLLER, DEFAULT_CLASS};
 pub use super::change::{Change, Kind, Matter, Object, Watched};
 pub use super::object::{GrantObject, ObjectName, PolicyObject, RouteObject};
 pub use super::operator::OperatorFile;
 use k8s_openapi::api::core::v1::{ConfigMap, Endpoints, Service};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
+use k8s_openapi::api::networking::v1::IngressClass;
 
 use crate::config::Cidr;
 
@@ -83,6 +87,7 @@ pub struct World {
     /// Which Service a slice is kept under.
     slice_owners: BTreeMap<ObjectName, ObjectName>,
     endpoints: BTreeMap<ObjectName, Arc<Endpoints>>,
+    own_class: Option<Arc<IngressClass>>,
     missing: BTreeSet<Watched>,
 }
 
@@ -90,6 +95,11 @@ impl World {
     /// A World that is complete once each of `watched` has been listed.
     pub fn waiting_for(class: ClassSettings, watched: impl IntoIterator<Item = Watched>) -> Self {
         Self { class, missing: watched.into_iter().collect(), ..Self::default() }
+    }
+
+    /// One with the same settings and no objects.
+    pub fn empty(&self) -> Self {
+        Self { class: self.class.clone(), own: self.own.clone(), ..Self::default() }
     }
 
     /// Whether everything has been listed once: from then on what is not here does not exist.
@@ -154,11 +164,26 @@ impl World {
         self.endpoints.get(service)
     }
 
+    /// Everything, by kind and name; what is left out of it is made again from it.
+    pub fn objects(&self) -> Vec<Object> {
+        let files = self.config_map.iter().cloned().map(Object::ConfigMap);
+        let classes = self.own_class.iter().cloned().map(Object::IngressClass);
+        let policies = self.policies.values().cloned().map(Object::GatewayPolicy);
+        let grants = self.grants.values().cloned().map(Object::ReferenceGrant);
+        let routes = self.routes.values().cloned().map(Object::GatewayRoute);
+        let services = self.services.values().flat_map(|all| all.values()).cloned().map(Object::Service);
+        let slices = self.slices.values().flat_map(|all| all.values()).cloned().map(Object::EndpointSlice);
+        let endpoints = self.endpoints.values().cloned().map(Object::Endpoints);
+        let above = files.chain(classes).chain(policies).chain(grants);
+        above.chain(routes).chain(services).chain(slices).chain(endpoints).collect()
+    }
+
     /// Takes a change in, and says what it means.
     pub fn apply(&mut self, change: Change) -> Matter {
         match change {
             Change::Applied(object) => self.put(object),
             Change::Deleted(object) => self.remove(object.kind(), &ObjectName::of(object.metadata())),
+            Change::Lost(kind, name) => self.remove(kind, &name),
             Change::Listed(watched, objects) => self.replace(&watched, objects),
         }
     }
@@ -194,6 +219,7 @@ impl World {
                 all.filter(is_seen).collect()
             }
             Kind::EndpointSlice => self.slice_owners.keys().filter(|name| is_seen(name)).cloned().collect(),
+            Kind::IngressClass => self.own_class.iter().map(|class| ObjectName::of(&class.metadata)).collect(),
         }
     }
 
@@ -221,6 +247,7 @@ impl World {
             },
             Object::Service(new) => self.put_service(name, new),
             Object::EndpointSlice(new) => self.put_slice(name, new),
+            Object::IngressClass(new) => self.put_class(&name, new),
             Object::Endpoints(new) => match self.endpoints.insert(name, Arc::clone(&new)) {
                 Some(old) if old.subsets == new.subsets => Matter::Nothing,
                 _ => Matter::Translation,
@@ -262,6 +289,7 @@ impl World {
             Kind::ConfigMap => self.config_map.take().is_some(),
             Kind::Endpoints => self.endpoints.remove(name).is_some(),
             Kind::EndpointSlice => return self.remove_slice(name),
+            Kind::IngressClass => self.own_class.take_if(|class| ObjectName::of(&class.metadata) == *name).is_some(),
             Kind::Service => match self.services.get_mut(&name.namespace) {
                 Some(services) => Arc::make_mut(services).remove(&name.name).is_some(),
                 None => false,

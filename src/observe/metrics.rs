@@ -14,6 +14,17 @@
 //! | `sluice_config_error` | gauge | | 1 while the newest configuration is not in effect as it is wrong |
 //! | `sluice_snapshot_number` | gauge | | grows with each change that is in effect |
 //! | `sluice_access_log_dropped_total` | counter | | lines lost since the sink was too slow |
+//! | `sluice_watch_errors_total` | counter | kind, reason | lists and watches that failed, empty lists doubted, objects that could not be read |
+//! | `sluice_watch_failing` | gauge | kind | watches that do not work now: the last known state is served |
+//! | `sluice_watch_undecodable` | gauge | kind | objects that cannot be read and count as absent |
+//! | `sluice_status_writes_total` | counter | result | statuses: written, gone, invalid, forbidden, failed |
+//! | `sluice_status_pending` | gauge | | statuses that wait to be written, on the holder of the Lease |
+//! | `sluice_events_total` | counter | result | Events: sent, dropped, failed |
+//! | `sluice_lease_held` | gauge | | 1 on the replica that writes statuses |
+//! | `sluice_serving_seconds` | histogram | | arrival of a change of an object to its being in effect here |
+//! | `sluice_snapshot_stale` | gauge | | 1 while what is served was read from disk, as the API server has not answered yet |
+//! | `sluice_snapshot_stale_seconds` | gauge | | how old that is; 0 while it is fresh |
+//! | `sluice_state_files_total` | counter | result | the state on disk: written, failed to be, restored, refused |
 //!
 //! The first six keep the names and labels of the gateway that Sluice descends from. Label values come from
 //! closed sets: services and backends from the configuration, methods from a list, never a path or a client.
@@ -22,6 +33,7 @@
 //! counting touches no memory another worker writes; a scrape sums them. A cell dies with the last upstream
 //! that counts into it, and its series with it.
 
+mod control;
 mod service;
 
 use prometheus::core::{Collector, Desc};
@@ -31,6 +43,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use super::limited::Limited;
+pub use control::ControlMetrics;
 use service::BUCKETS;
 pub use service::ServiceMetrics;
 
@@ -57,6 +70,8 @@ pub struct Metrics {
     pub snapshot_number: IntGauge,
     /// `sluice_access_log_dropped_total`
     pub access_log_dropped: IntCounter,
+    /// What the control plane counts.
+    pub control: ControlMetrics,
 }
 
 impl Metrics {
@@ -88,6 +103,7 @@ impl Metrics {
                 "sluice_access_log_dropped_total",
                 "Access log lines lost because the sink was too slow.",
             )?,
+            control: ControlMetrics::new(&registry)?,
             registry: registry.clone(),
         };
         registry.register(Box::new(metrics.refusals.clone()))?;

@@ -8,7 +8,7 @@ use std::fs::File;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use arc_swap::ArcSwap;
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
@@ -60,6 +60,8 @@ pub struct Admin {
     pub is_ready: Arc<AtomicBool>,
     /// Why the newest configuration is not in effect; empty while it is.
     pub problems: Arc<ArcSwap<Vec<String>>>,
+    /// What is served was read from disk, where it was written then.
+    pub stale_since: Arc<ArcSwap<Option<SystemTime>>>,
 }
 
 impl Admin {
@@ -110,14 +112,36 @@ impl Admin {
         }
         match request.uri().path() {
             "/livez" => text(StatusCode::OK, "alive\n".into()),
-            "/readyz" if self.is_ready.load(Ordering::Relaxed) => text(StatusCode::OK, "ready\n".into()),
+            "/readyz" if self.is_ready.load(Ordering::Relaxed) => text(StatusCode::OK, self.ready()),
             "/readyz" => text(StatusCode::SERVICE_UNAVAILABLE, "not ready\n".into()),
-            "/metrics" => match self.metrics.encode() {
-                Ok(metrics) => text(StatusCode::OK, metrics),
-                Err(error) => text(StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")),
-            },
+            "/metrics" => self.measured(),
             "/config" => self.config(),
             _ => text(StatusCode::NOT_FOUND, "there are /livez /readyz /metrics /config\n".into()),
+        }
+    }
+
+    /// Old news serve as well as new ones; whoever looks shall know.
+    fn ready(&self) -> String {
+        match self.stale_seconds() {
+            None => "ready\n".to_owned(),
+            Some(age) => {
+                format!("ready, serving the last known state from disk, {age} s old: no answer from the API server\n")
+            }
+        }
+    }
+
+    fn stale_seconds(&self) -> Option<u64> {
+        self.stale_since.load().map(|since| since.elapsed().unwrap_or_default().as_secs())
+    }
+
+    fn measured(&self) -> Response<Full<Bytes>> {
+        let age = self.stale_seconds();
+        let control = &self.metrics.control;
+        control.snapshot_stale.set(i64::from(age.is_some()));
+        control.snapshot_stale_seconds.set(age.unwrap_or_default().try_into().unwrap_or(i64::MAX));
+        match self.metrics.encode() {
+            Ok(metrics) => text(StatusCode::OK, metrics),
+            Err(error) => text(StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")),
         }
     }
 
@@ -126,6 +150,7 @@ impl Admin {
         let shown = serde_json::json!({
             "number": snapshot.number,
             "problems": **self.problems.load(),
+            "staleSeconds": self.stale_seconds(),
             "gateway": *snapshot.gateway,
         });
         let mut response = text(StatusCode::OK, format!("{shown:#}\n"));

@@ -62,7 +62,7 @@ fn explain(gateway: Gateway, listener: usize, client: &str, request: &[&str], he
     };
     let listener = gateway.listeners.get(listener).cloned().unwrap_or_else(Listener::default_http);
     let registry = Arc::new(Registry::new(Arc::new(Metrics::new(1).expect("names are unique"))));
-    let snapshot = Compiler::new(registry).compile(&Offer { number: 1, gateway: Arc::new(gateway) });
+    let snapshot = Compiler::new(registry).compile(&Offer { number: 1, gateway: Arc::new(gateway), stale_since: None });
     report(&snapshot, &listener, args.client, &request_of(&args))
 }
 

@@ -1,106 +1,180 @@
-//! The board: what is written, in which order, and what is not written.
+//! Statuses on their way to an API server that does not always take them.
+
+use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use prometheus::Registry;
 
 use super::*;
 use crate::config::{Problem, Slug};
-use crate::controller::translate::{OwnKind, RuleCounts};
+use crate::controller::fake::{Answer, Fake, Seen};
+use crate::controller::status::InEffect;
+use crate::controller::translate::{OwnKind, RuleCounts, Verdict};
 
-fn object(name: &str, status: serde_json::Value) -> Arc<RouteObject> {
-    let metadata = serde_json::from_value(json!({"name": name, "namespace": "shop", "uid": name, "generation": 1}));
-    Arc::new(RouteObject { metadata: metadata.unwrap(), spec: json!({}), status })
+struct Rig {
+    fake: Fake,
+    board: Arc<Board>,
+    metrics: ControlMetrics,
+    events: mpsc::Receiver<Written>,
+    holding: watch::Sender<bool>,
+    _task: JoinSet<()>,
 }
 
-fn verdict(object: &Arc<RouteObject>, problems: Vec<Problem>) -> Arc<Verdict> {
-    let rules = RuleCounts { written: 1, ..RuleCounts::default() };
-    Arc::new(Verdict::new(
-        (OwnKind::GatewayRoute, &object.metadata),
-        vec!["a.example.com".to_owned()],
-        rules,
-        problems,
-        Vec::new(),
-    ))
+/// Takes what it is given, as an API server does.
+fn taken(seen: &Seen) -> Answer {
+    Answer::Whole(200, seen.body.clone())
 }
 
-fn in_effect() -> Option<InEffect> {
-    Some(InEffect { at: Timestamp::from_second(10).unwrap(), after: None })
+fn refusal(code: u16) -> Answer {
+    Answer::Whole(code, format!(r#"{{"kind":"Status","status":"Failure","code":{code},"message":"on purpose"}}"#))
 }
 
-fn missing() -> Vec<Problem> {
-    vec![Problem::new("spec.routes[0]", Slug::ServiceMissing, "not found")]
-}
-
-#[test]
-fn what_stands_in_the_object_already_is_not_written_again() {
-    let board = Board::default();
-    let now = Instant::now();
-    let first = object("a", json!(null));
-    board.post(Arc::clone(&first), verdict(&first, Vec::new()), in_effect(), now);
-    let job = board.take(now).unwrap();
-    let written = object("a", serde_json::to_value(&job.status).unwrap());
-    board.done(&job.name, &Ok((*written).clone()), now);
-    assert!(board.take(now).is_none());
-    // The echo of our own write, and a new holder's review, find nothing to say.
-    board.refresh(&written, now);
-    assert!(board.take(now).is_none());
-    board.review(now);
-    assert!(board.take(now).is_none());
-}
-
-#[test]
-fn worst_news_goes_first() {
-    let board = Board::default();
-    let now = Instant::now();
-    for (name, problems) in [
-        ("a", Vec::new()),
-        ("b", vec![Problem::new("spec", Slug::SettingsConflict, "x")]),
-        ("c", vec![Problem::new("spec", Slug::WrongType, "x")]),
-    ] {
-        let object = object(name, json!(null));
-        board.post(Arc::clone(&object), verdict(&object, problems), in_effect(), now);
+impl Rig {
+    async fn start(script: impl Fn(usize, &Seen) -> Answer + Send + Sync + 'static) -> Self {
+        let fake = Fake::start(script).await;
+        let board = Arc::new(Board::default());
+        let metrics = ControlMetrics::new(&Registry::new()).unwrap();
+        let (events, announced) = mpsc::channel(64);
+        let (holding, is_holder) = watch::channel(false);
+        let known = CancellationToken::new();
+        board.set_addresses(vec!["203.0.113.7".to_owned()], Instant::now());
+        known.cancel();
+        let writer = StatusWriter::new(fake.cluster().client, "edge", Arc::clone(&board), metrics.clone(), events);
+        let mut task = JoinSet::new();
+        task.spawn(writer.run(is_holder, known, CancellationToken::new()));
+        Self { fake, board, metrics, events: announced, holding, _task: task }
     }
-    let order: Vec<String> = std::iter::from_fn(|| board.take(now)).map(|job| job.name.name).collect();
-    assert_eq!(order, ["c", "b", "a"]);
+
+    fn post(&self, name: &str, problems: Vec<Problem>) {
+        let metadata = json!({"name": name, "namespace": "shop", "uid": name, "generation": 1});
+        let object: RouteObject = serde_json::from_value(json!({"metadata": metadata})).unwrap();
+        let object = Arc::new(object);
+        let rules = RuleCounts { written: 1, ..RuleCounts::default() };
+        let verdict = Verdict::new(
+            (OwnKind::GatewayRoute, &object.metadata),
+            vec!["a.example.com".to_owned()],
+            rules,
+            problems,
+            Vec::new(),
+        );
+        let at = k8s_openapi::jiff::Timestamp::UNIX_EPOCH;
+        self.board.post(object, Arc::new(verdict), Some(InEffect { at, after: None }), Instant::now());
+    }
+
+    fn counted(&self, result: &str) -> u64 {
+        self.metrics.status_writes.with_label_values(&[result]).get()
+    }
+
+    async fn until(&self, what: &str, is_so: impl Fn(&Self) -> bool) {
+        let deadline = Instant::now() + Duration::from_secs(20);
+        while !is_so(self) {
+            assert!(Instant::now() < deadline, "not in time: {what}");
+            sleep(Duration::from_millis(5)).await;
+        }
+    }
 }
 
-#[test]
-fn an_object_has_one_write_under_way_and_the_newest_news_follows() {
-    let board = Board::default();
-    let now = Instant::now();
-    let seen = object("a", json!(null));
-    board.post(Arc::clone(&seen), verdict(&seen, Vec::new()), in_effect(), now);
-    let job = board.take(now).unwrap();
-    board.post(Arc::clone(&seen), verdict(&seen, missing()), in_effect(), now);
-    assert!(board.take(now + FLIP).is_none());
-    board.done(&job.name, &Err(WriteError::TimedOut), now);
-    assert!(board.take(now + MAX_WAIT).is_some());
+#[tokio::test]
+async fn only_the_holder_writes_and_then_everything_once() {
+    let rig = Rig::start(|_, seen| taken(seen)).await;
+    for name in ["a", "b", "c"] {
+        rig.post(name, Vec::new());
+    }
+    sleep(Duration::from_millis(200)).await;
+    assert!(rig.fake.seen().is_empty());
+    rig.holding.send_replace(true);
+    rig.until("all written", |rig| rig.counted("written") == 3).await;
+    rig.holding.send_replace(false);
+    rig.holding.send_replace(true);
+    sleep(Duration::from_millis(200)).await;
+    assert_eq!(rig.fake.seen().len(), 3, "a new holder repeats nothing");
+    let seen = &rig.fake.seen()[0];
+    assert!(seen.line.starts_with("PATCH /apis/gateway.sluice.dev/v1alpha1/namespaces/shop/gatewayroutes/"));
+    assert!(seen.line.contains("/status?") && seen.line.contains("fieldManager=sluice%2Fedge"), "{}", seen.line);
+    let body: serde_json::Value = serde_json::from_str(&seen.body).unwrap();
+    assert_eq!(body["status"]["addresses"], json!(["203.0.113.7"]));
+    assert!(body.get("spec").is_none());
 }
 
-#[test]
-fn a_flip_that_does_not_last_is_never_written() {
-    let board = Board::default();
-    let now = Instant::now();
-    let seen = object("a", json!(null));
-    board.post(Arc::clone(&seen), verdict(&seen, Vec::new()), in_effect(), now);
-    let job = board.take(now).unwrap();
-    let written = object("a", serde_json::to_value(&job.status).unwrap());
-    board.done(&job.name, &Ok((*written).clone()), now);
-    board.post(Arc::clone(&written), verdict(&written, missing()), in_effect(), now);
-    assert!(board.take(now + FLIP / 2).is_none());
-    board.post(Arc::clone(&written), verdict(&written, Vec::new()), in_effect(), now);
-    assert!(board.take(now + FLIP * 2).is_none());
+#[tokio::test]
+async fn a_server_in_trouble_is_left_alone_and_everything_is_written_in_the_end() {
+    let rig = Rig::start(|number, seen| match number {
+        0..=4 => refusal(500),
+        5 => Answer::Cut,
+        6 => refusal(429),
+        _ => taken(seen),
+    })
+    .await;
+    rig.holding.send_replace(true);
+    let names: Vec<String> = (0..200).map(|number| format!("r{number}")).collect();
+    for name in &names {
+        rig.post(name, Vec::new());
+    }
+    rig.until("all written", |rig| rig.counted("written") == 200).await;
+    assert_eq!(rig.counted("failed"), 7);
+    assert_eq!(rig.fake.seen().len(), 207);
 }
 
-#[test]
-fn failures_wait_and_what_is_gone_is_left_alone() {
-    let board = Board::default();
-    let now = Instant::now();
-    let seen = object("a", json!(null));
-    board.post(Arc::clone(&seen), verdict(&seen, Vec::new()), in_effect(), now);
-    let job = board.take(now).unwrap();
-    board.done(&job.name, &Err(WriteError::TimedOut), now);
-    assert!(board.take(now).is_none());
-    assert!(board.next_due().is_some_and(|due| due > now && due <= now + MIN_WAIT));
-    board.take(now + MIN_WAIT).unwrap();
-    let gone = kube::Error::Api(Box::new(kube::core::Status { code: 404, ..kube::core::Status::default() }));
-    board.done(&job.name, &Err(WriteError::Refused(gone)), now);
-    assert!(board.next_due().is_none());
+#[tokio::test]
+async fn what_cannot_be_written_is_not_tried_for_ever_and_holds_up_nobody() {
+    let tried = Arc::new(AtomicUsize::new(0));
+    let counter = Arc::clone(&tried);
+    let rig = Rig::start(move |_, seen| {
+        let code = ["gone", "moved", "strange", "locked"].iter().position(|name| seen.line.contains(name));
+        match code {
+            None => taken(seen),
+            Some(place) => {
+                counter.fetch_add(1, Ordering::Relaxed);
+                refusal([404, 409, 422, 403][place])
+            }
+        }
+    })
+    .await;
+    rig.holding.send_replace(true);
+    for name in ["gone", "moved", "strange", "locked", "good"] {
+        rig.post(name, Vec::new());
+    }
+    rig.until("the good one written", |rig| rig.counted("written") == 1).await;
+    sleep(Duration::from_millis(1500)).await;
+    assert_eq!(tried.load(Ordering::Relaxed), 4);
+    assert_eq!((rig.counted("gone"), rig.counted("invalid"), rig.counted("forbidden")), (2, 1, 1));
+}
+
+#[tokio::test]
+async fn news_that_come_during_a_write_follow_it() {
+    let rig = Rig::start(|_, seen| taken(seen)).await;
+    rig.holding.send_replace(true);
+    rig.post("a", Vec::new());
+    rig.post("a", vec![Problem::new("spec.routes[0]", Slug::PathForm, "must begin with /")]);
+    rig.until("the news written", |rig| {
+        rig.fake.seen().last().is_some_and(|seen| seen.body.contains("must begin with /"))
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn an_event_follows_a_status_that_is_worse() {
+    let mut rig = Rig::start(|_, seen| taken(seen)).await;
+    rig.holding.send_replace(true);
+    rig.post("good", Vec::new());
+    rig.post("bad", vec![Problem::new("spec.routes[0]", Slug::PathForm, "must begin with /")]);
+    rig.until("both written", |rig| rig.counted("written") == 2).await;
+    let written = rig.events.recv().await.unwrap();
+    assert_eq!(written.object.name().to_string(), "shop/bad");
+    assert_eq!(written.announcement.reason, "Invalid");
+    assert!(rig.events.try_recv().is_err());
+}
+
+#[tokio::test]
+async fn five_thousand_first_statuses_take_less_than_a_minute() {
+    let rig = Rig::start(|_, seen| taken(seen)).await;
+    for number in 0..1000 {
+        rig.post(&format!("r{number}"), Vec::new());
+    }
+    let began = Instant::now();
+    rig.holding.send_replace(true);
+    rig.until("a thousand written", |rig| rig.counted("written") == 1000).await;
+    assert!(began.elapsed() < Duration::from_secs(12), "{:?} for a fifth of them", began.elapsed());
+    let lines: BTreeSet<String> = rig.fake.seen().into_iter().map(|seen| seen.line).collect();
+    assert_eq!(lines.len(), 1000, "each is written once");
 }

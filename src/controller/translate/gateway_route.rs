@@ -24,7 +24,7 @@ use crate::config::spec::{GrantSpec, ObjectSpec, RouteSpec, UpstreamSpec};
 use crate::config::{
     Action, Destination, Effect, HostPattern, Problem, Route, Slug, Upstream, UpstreamId, UpstreamSettings,
 };
-use crate::controller::world::{ClassSettings, RouteObject, World};
+use crate::controller::world::{RouteObject, World};
 
 /// What one object says, resolved against the Services of its namespace.
 #[derive(Clone, Debug, Default)]
@@ -93,14 +93,6 @@ pub struct PartRules {
     pub off: usize,
     /// Some of their requests get 500.
     pub partly: usize,
-}
-
-/// Whether an object is for this instance.
-pub fn is_ours(object: &RouteObject, class: &ClassSettings) -> bool {
-    match object.class() {
-        Some(wanted) => wanted == class.class,
-        None => class.serve_unclassed,
-    }
 }
 
 /// Reads one object.

@@ -88,7 +88,7 @@ pub fn readiness(object: &RouteObject, world: &World) -> Readiness {
 
 /// Whether an object is for this instance.
 pub fn is_ours(object: &RouteObject, world: &World) -> bool {
-    gateway_route::is_ours(object, &world.class)
+    world.serves_class(object.class())
 }
 
 /// Translates, and remembers what it found for the next time.
@@ -169,9 +169,7 @@ impl Translator {
 
     /// All objects that count, by age and name.
     fn entries(&mut self, world: &World) -> Vec<Entry> {
-        let counts = |name: &ObjectName, object: &RouteObject| {
-            !world.held.contains(name) && gateway_route::is_ours(object, &world.class)
-        };
+        let counts = |name: &ObjectName, object: &RouteObject| !world.held.contains(name) && is_ours(object, world);
         let part = |(name, policy): (&ObjectName, &RememberedPolicy)| (name.clone(), Arc::clone(&policy.part));
         let policies: Policies = self.policies.iter().map(part).collect();
         let mut earlier = std::mem::take(&mut self.parts);

@@ -25,7 +25,7 @@ fn render(translation: &Translation) -> String {
     let at = Timestamp::UNIX_EPOCH;
     let in_effect = Some(InEffect { at, after: Some(Duration::from_millis(1)) });
     let verdict = |verdict: &Arc<Verdict>| {
-        let status = status::next(verdict, in_effect, None, at).unwrap();
+        let status = status::next(verdict, in_effect, None, None, at).unwrap();
         let conditions: Vec<String> = status
             .conditions
             .iter()

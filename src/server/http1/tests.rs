@@ -47,7 +47,7 @@ fn shared(routes: &str) -> (Shared, Lines) {
     let registry = Arc::new(Registry::new(Arc::clone(&metrics)));
     let mut applier = Applier::start(registry, Arc::clone(&published), Arc::clone(&metrics)).expect("a thread");
     let loaded = file::parse(&[("sluice.yaml".to_owned(), routes.to_owned())]).expect("a good file");
-    applier.apply(&Offer { number: 1, gateway: Arc::new(loaded.gateway) });
+    applier.apply(&Offer { number: 1, gateway: Arc::new(loaded.gateway), stale_since: None });
     let is_draining = Arc::new(AtomicBool::new(false));
     (Shared { published, metrics, access_log, resolver: Resolver::of_system(), is_draining }, lines)
 }

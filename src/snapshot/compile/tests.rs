@@ -79,7 +79,7 @@ fn decisions(snapshot: &Snapshot) -> Vec<String> {
 }
 
 fn offer(number: usize, routes: &[Arc<Route>]) -> Offer {
-    Offer { number: number as u64, gateway: gateway(routes) }
+    Offer { number: number as u64, gateway: gateway(routes), stale_since: None }
 }
 
 proptest! {
@@ -169,7 +169,7 @@ fn a_living_upstream_stays_while_its_name_does() {
 
 /// Without upstreams: what they cost is another matter.
 fn answering(routes: &[Arc<Route>]) -> Offer {
-    Offer { number: 1, gateway: Arc::new(Gateway { routes: routes.to_vec(), ..Gateway::default() }) }
+    Offer { number: 1, gateway: Arc::new(Gateway { routes: routes.to_vec(), ..Gateway::default() }), stale_since: None }
 }
 
 fn broken(host: usize, path: usize) -> Arc<Route> {

@@ -1,5 +1,6 @@
 //! The README's commands for a cluster, as they stand there, one after another.
 
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 
 use crate::command::{Answer, kubectl, repository, shell};
@@ -37,6 +38,7 @@ fn the_readmes_commands_do_what_it_says() {
     assert!(text.contains(told), "{told} is in the README");
     config.run(told).unwrap_or_else(|complaint| panic!("{complaint}"));
     drop(behind);
+    five_steps(&text, &space, &config);
 
     let upgrade = commands(&text, "helm upgrade sluice");
     let mut end = upgrade.iter().map(String::as_str).collect::<Vec<_>>();
@@ -56,6 +58,22 @@ fn the_readmes_commands_do_what_it_says() {
     uninstall();
     install();
     installed();
+}
+
+/// The object that the README shows, with the Services that it names.
+fn five_steps(text: &str, space: &Namespace, config: &Config) {
+    space.backend("users", 1);
+    space.backend("users-next", 1);
+    let object = text.split("```yaml\n").skip(1).filter_map(|rest| rest.split("```").next());
+    let object = object.into_iter().find(|block| block.contains("kind: GatewayRoute")).expect("an object");
+    std::fs::write(config.folder.join("shop.yaml"), object).expect("a temporary file");
+    let steps = commands(text, "sluice check");
+    let mut said = String::new();
+    for command in steps.iter().map(|command| command.replace("sluice check", "\"$SLUICE\" check")) {
+        let command = format!("cd {} && {command}", config.folder.display());
+        said = config.run(&command).unwrap_or_else(|complaint| panic!("{complaint}"));
+    }
+    assert!(said.contains("Type:") && said.contains("Serving"), "the last one shows the conditions: {said}");
 }
 
 /// `manifests/install.yaml`, with the image that this cluster has.
@@ -80,13 +98,16 @@ fn commands(text: &str, beginning: &str) -> Vec<String> {
 /// A kubeconfig whose commands go to one namespace when they name none.
 struct Config {
     path: String,
+    folder: PathBuf,
 }
 
 impl Config {
     fn within(namespace: &str) -> Self {
-        let path = std::env::temp_dir().join(format!("sluice-kubeconfig-{}", std::process::id()));
+        let folder = std::env::temp_dir().join(format!("sluice-readme-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).expect("a temporary folder");
+        let path = folder.join("kubeconfig");
         std::fs::write(&path, kubectl(&["config", "view", "--raw", "--minify"])).expect("a temporary file");
-        let config = Self { path: path.to_string_lossy().into_owned() };
+        let config = Self { path: path.to_string_lossy().into_owned(), folder };
         let set = format!("kubectl config set-context --current --namespace={namespace}");
         config.run(&set).unwrap_or_else(|complaint| panic!("{complaint}"));
         config
@@ -94,13 +115,13 @@ impl Config {
 
     /// In the repository's folder, as the README's reader.
     fn run(&self, command: &str) -> Answer {
-        shell(command, &self.path)
+        shell(&format!("SLUICE={}; {command}", env!("CARGO_BIN_EXE_sluice")), &self.path)
     }
 }
 
 impl Drop for Config {
     fn drop(&mut self) {
-        let _ = std::fs::remove_file(&self.path);
+        let _ = std::fs::remove_dir_all(&self.folder);
     }
 }
 

@@ -128,7 +128,9 @@ impl Outbox {
                 ready!(wire.poll_write(cx, &[gathered], limit))?
             } else {
                 let parts = [gathered, IoSlice::new(&self.large), IoSlice::new(self.end)];
-                ready!(wire.poll_write(cx, &parts, limit))?
+                // The kernel looks at each part, also at an empty one.
+                let parts = if self.end.is_empty() { &parts[..2] } else { &parts[..] };
+                ready!(wire.poll_write(cx, parts, limit))?
             };
             self.advance(count);
         }

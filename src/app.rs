@@ -224,10 +224,14 @@ impl App {
             Source::Cluster(cluster) => {
                 let (cluster, data_plane) = (cluster.clone(), DataPlane { offers, applied: self.applied.subscribe() });
                 let metrics = self.admin.metrics.control.clone();
+                let (problems, error) = (Arc::clone(&self.admin.problems), self.admin.metrics.config_error.clone());
+                let report = controller::operator::Report { problems, error };
                 let (retire, stop) = (self.retire.clone(), self.stop.clone());
                 self.tasks.spawn("controller", async move {
                     let result = match controller::client().await {
-                        Ok(client) => controller::run(cluster, client, data_plane, metrics, retire, stop).await,
+                        Ok(client) => {
+                            controller::run(cluster, client, data_plane, (metrics, report), retire, stop).await
+                        }
                         Err(error) => Err(error),
                     };
                     if let Err(error) = result {

@@ -17,6 +17,7 @@ use tracing_subscriber::EnvFilter;
 
 use crate::app::AppError;
 use crate::config::file::{self, LoadError};
+use crate::controller::ControllerError;
 
 /// Sluice: an ingress controller for Kubernetes, and the HTTP proxy that it steers, in one process.
 ///
@@ -82,6 +83,9 @@ impl CliError {
     pub fn exit_code(&self) -> ExitCode {
         match self {
             Self::Load(_) | Self::Usage(_) | Self::App(AppError::Config(_)) => ExitCode::from(2),
+            Self::App(AppError::Controller(error)) if matches!(**error, ControllerError::OperatorFile(_)) => {
+                ExitCode::from(2)
+            }
             Self::App(_) | Self::System(_) => ExitCode::FAILURE,
         }
     }

@@ -1,7 +1,7 @@
 //! `sluice run`: serve.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -9,6 +9,7 @@ use crate::app::{self, AppError, Settings, Source};
 use crate::config::file::LoadError;
 use crate::config::units::{DurationError, parse_duration};
 use crate::controller::ControllerSettings;
+use crate::controller::world::ObjectName;
 
 use super::{CliError, LogFormat};
 
@@ -20,8 +21,9 @@ use super::{CliError, LogFormat};
 #[derive(Clone, Debug, clap::Args)]
 #[command(after_long_help = MORE)]
 pub struct Args {
-    /// The YAML file to serve, or a directory whose *.yaml files are joined.
-    #[arg(long, env = "SLUICE_CONFIG", value_name = "FILE|DIR")]
+    /// The YAML file to serve, or a directory whose *.yaml files are joined. In a cluster configmap/NAME (of the own
+    /// namespace) or configmap/NAMESPACE/NAME: the operator's file, which is served together with the objects.
+    #[arg(long, env = "SLUICE_CONFIG", value_name = "FILE|DIR|configmap/NAME")]
     pub config: Option<PathBuf>,
     /// Where /livez, /readyz, /metrics and /config are.
     #[arg(long, env = "SLUICE_ADMIN", value_name = "ADDR", default_value = "127.0.0.1:9901")]
@@ -59,9 +61,13 @@ pub struct Args {
     pub log_format: LogFormat,
 }
 
+/// Stands before the name of a ConfigMap.
+const CONFIG_MAP: &str = "configmap/";
+
 const MORE: &str = "Examples:
   sluice run --config sluice.yaml
   sluice run --config /etc/sluice/ --admin 0.0.0.0:9901 --workers 4
+  sluice run --config configmap/sluice
   SLUICE_CONFIG=sluice.yaml SLUICE_LOG_FORMAT=text sluice run
 
 Durations are written 500ms, 30s, 1m30s, 2h. SLUICE_LOG sets what is logged: error, warn, info (the default), debug,
@@ -110,18 +116,25 @@ fn settings(args: Args) -> Result<Settings, CliError> {
         Some(workers) => usize::from(workers),
         None => std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
     };
+    let pod_namespace = std::env::var("POD_NAMESPACE").unwrap_or_else(|_| "default".into());
+    let operator = match args.config.as_deref().and_then(Path::to_str).and_then(|text| text.strip_prefix(CONFIG_MAP)) {
+        Some(name) => Some(config_map(name, &pod_namespace)?),
+        None => None,
+    };
     let source = match args.config {
-        Some(path) => Source::File(path),
-        None if is_in_cluster() => Source::Cluster(ControllerSettings {
+        Some(path) if operator.is_none() => Source::File(path),
+        _ if is_in_cluster() => Source::Cluster(ControllerSettings {
+            operator,
             serve_unclassed: args.serve_unclassed,
             class: args.class,
             namespaces: args.watch_namespace,
             pod_name: own_name(),
             api_server: std::env::var("KUBERNETES_SERVICE_HOST").ok().and_then(|address| address.parse().ok()),
-            pod_namespace: std::env::var("POD_NAMESPACE").unwrap_or_else(|_| "default".into()),
+            pod_namespace,
             service: args.service,
             state_dir: args.state_dir,
         }),
+        Some(_) => return Err(CliError::Usage("a ConfigMap can be read in a cluster only".into())),
         None => return Err(CliError::Usage(WHAT_TO_DO.into())),
     };
     Ok(Settings {
@@ -133,6 +146,15 @@ fn settings(args: Args) -> Result<Settings, CliError> {
         drain: args.drain,
         drain_deadline: args.drain_deadline,
     })
+}
+
+/// `NAME` of the own namespace, or `NAMESPACE/NAME`.
+fn config_map(name: &str, own: &str) -> Result<ObjectName, CliError> {
+    let (namespace, name) = name.split_once('/').unwrap_or((own, name));
+    if namespace.is_empty() || name.is_empty() || name.contains('/') {
+        return Err(CliError::Usage("write --config configmap/NAME or configmap/NAMESPACE/NAME".into()));
+    }
+    Ok(ObjectName::new(namespace, name))
 }
 
 /// Kubernetes sets it in every pod; a kubeconfig named on purpose means the same.

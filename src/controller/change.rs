@@ -116,6 +116,17 @@ pub enum Change {
     Listed(Watched, Vec<Object>),
 }
 
+impl Change {
+    /// What it is about.
+    pub fn kind(&self) -> Kind {
+        match self {
+            Self::Applied(object) | Self::Deleted(object) => object.kind(),
+            Self::Lost(kind, _) => *kind,
+            Self::Listed(watched, _) => watched.kind,
+        }
+    }
+}
+
 /// What a change means for others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Matter {

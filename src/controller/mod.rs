@@ -53,6 +53,7 @@ pub use self::cluster::{Cluster, client};
 use self::holdoff::HoldOff;
 use self::keeping::Keeping;
 use self::newcomer::Newcomers;
+use self::operator::{Operator, Report};
 use self::progress::Progress;
 use self::state::StateSettings;
 use self::status_writer::{Board, sleep_until};
@@ -83,6 +84,8 @@ pub struct ControllerSettings {
     pub pod_name: String,
     /// Where the Lease is.
     pub pod_namespace: String,
+    /// The ConfigMap with the operator's file, if there is one.
+    pub operator: Option<ObjectName>,
     /// Where pods of this cluster find the API server.
     pub api_server: Option<IpAddr>,
     /// Our own Service there, whose addresses are told in statuses.
@@ -106,6 +109,9 @@ impl ControllerSettings {
         if self.serve_unclassed.is_none() && self.class != USUAL_CLASS {
             watched.push(Watched { kind: Kind::IngressClass, namespace: None });
         }
+        if let Some(file) = &self.operator {
+            watched.push(Watched { kind: Kind::ConfigMap, namespace: Some(file.namespace.clone()) });
+        }
         watched
     }
 }
@@ -128,6 +134,9 @@ pub enum ControllerError {
     /// Certificates or proxies that cannot be used.
     #[error("cannot make a client for the cluster")]
     Client(#[source] Box<kube::Error>),
+    /// At the start the operator's file is there and cannot be used.
+    #[error("the operator's file in ConfigMap {0} is not used: what is wrong with it was logged")]
+    OperatorFile(ObjectName),
     /// A part of the controller has ended by itself, which it never does unless it is broken.
     #[error("a task of the controller has ended: {0}")]
     TaskEnded(String),
@@ -145,7 +154,7 @@ pub async fn run(
     settings: ControllerSettings,
     Cluster { client, openings }: Cluster,
     data_plane: DataPlane,
-    metrics: ControlMetrics,
+    (metrics, report): (ControlMetrics, Report),
     retire: CancellationToken,
     shutdown: CancellationToken,
 ) -> Result<(), ControllerError> {
@@ -163,10 +172,12 @@ pub async fn run(
     };
     let mut conductor = Conductor::new(world, data_plane.offers, board, metrics.clone());
     conductor.keeping.fall_back_to(stored);
+    conductor.operator = settings.operator.clone().map(|name| Operator::new(name, report));
 
     let (sender, arrivals) = mpsc::channel(QUEUE);
     let in_touch = conductor.keeping.in_touch.clone();
-    let names = BTreeMap::from([(Kind::IngressClass, settings.class)]);
+    let mut names = BTreeMap::from([(Kind::IngressClass, settings.class)]);
+    names.extend(settings.operator.map(|file| (Kind::ConfigMap, file.name)));
     let watching = Watching { client, openings, names, arrivals: sender, metrics: metrics.clone(), in_touch };
     let mut watches = JoinSet::new();
     for (part, is_known) in watched.into_iter().zip(known) {
@@ -217,6 +228,8 @@ fn task_ended(name: &str, ended: Option<Result<(), tokio::task::JoinError>>) -> 
 /// The loop and what it remembers.
 struct Conductor {
     world: World,
+    /// None: there is no operator's file.
+    operator: Option<Operator>,
     translator: Translator,
     holdoff: HoldOff,
     newcomers: Newcomers,
@@ -235,6 +248,7 @@ impl Conductor {
     fn new(world: World, offers: newest::Sender<Option<Offer>>, board: Arc<Board>, metrics: ControlMetrics) -> Self {
         Self {
             world,
+            operator: None,
             translator: Translator::default(),
             holdoff: HoldOff::default(),
             newcomers: Newcomers::default(),
@@ -274,20 +288,29 @@ impl Conductor {
                         return Err(ControllerError::TaskEnded("watch".to_owned()));
                     }
                     for arrival in batch.drain(..) {
-                        self.take(arrival);
+                        self.take(arrival)?;
                     }
                 }
             }
         }
     }
 
+    /// Whether all is known that the first translation needs.
+    fn is_complete(&self) -> bool {
+        self.world.is_complete() && self.operator.as_ref().is_none_or(Operator::is_in_effect)
+    }
+
     /// Takes a change into the World.
-    fn take(&mut self, Arrival { change, at }: Arrival) {
-        let was_complete = self.world.is_complete();
+    fn take(&mut self, Arrival { change, at }: Arrival) -> Result<(), ControllerError> {
+        let was_complete = self.is_complete();
+        let kind = change.kind();
         let seen = seen_routes(&change);
         let is_listed = matches!(change, Change::Listed(..));
         let new: Vec<ObjectName> = seen.iter().filter(|name| self.world.route(name).is_none()).cloned().collect();
         let matter = self.world.apply(change);
+        if let Some(operator) = self.operator.as_mut().filter(|_| kind == Kind::ConfigMap) {
+            operator.look(&mut self.world)?;
+        }
         if was_complete {
             for name in new {
                 self.newcomers.add(name, at);
@@ -301,16 +324,22 @@ impl Conductor {
                 self.progress.arrived(name, object.metadata.generation.unwrap_or_default(), at);
             }
         }
-        if self.world.is_complete() && (matter == Matter::Translation || !was_complete) {
+        if self.is_complete() && (matter == Matter::Translation || !was_complete) {
             self.holdoff.note(at);
             self.keeping.changed(Instant::now());
         }
+        Ok(())
     }
 
     /// The API server has not answered in time: what an earlier process has seen is better than nothing.
     fn serve_stored(&mut self) {
         let Some(stored) = self.keeping.take_stored() else { return };
-        let gateway = translate::translate(&stored.fill(self.world.empty())).gateway;
+        let world = stored.fill(self.world.empty());
+        // Without it hosts and servers would be anybody's that the operator gives to some.
+        if self.operator.is_some() && world.file_in_effect().is_none() {
+            return warn!("the last known state on disk is without the operator's file, and not used");
+        }
+        let gateway = translate::translate(&world).gateway;
         let age_seconds = stored.written.elapsed().unwrap_or_default().as_secs();
         let routes = gateway.routes.len();
         warn!(routes, age_seconds, "the API server does not answer; serving the last known state from disk");

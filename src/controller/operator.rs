@@ -2,7 +2,7 @@
 //!
 //! Mounted, it would reach the replicas up to a minute apart; watched, it reaches them within milliseconds. It is all or
 //! nothing, as any file: one with something wrong in it changes nothing, the last good one stays in effect until a good
-//! one is there, and so it does when the ConfigMap is deleted. What is wrong is told by [`Reading`]'s owner: at `/config`,
+//! one is there, and so it does when the ConfigMap is deleted. What is wrong is told by [`Report`]: at `/config`,
 //! in `sluice_config_error` and in the log.
 //!
 //! The keys `*.yaml` of the ConfigMap are the files of a directory, joined in the order of names.
@@ -11,9 +11,13 @@
 
 use std::sync::Arc;
 
+use arc_swap::ArcSwap;
 use k8s_openapi::api::core::v1::ConfigMap;
+use prometheus::IntGauge;
 
+use super::ControllerError;
 use super::object::ObjectName;
+use super::world::World;
 use crate::config::file::{self, Fingerprint, Loaded, Located};
 use crate::config::listener::Listener;
 use crate::config::{Gateway, Terms};
@@ -100,6 +104,76 @@ impl Reading {
             }
             Err(wrong) => News::Wrong(told(&wrong)),
         }
+    }
+}
+
+/// The operator's file of a running controller.
+#[derive(Debug)]
+pub struct Operator {
+    reading: Reading,
+    report: Report,
+}
+
+impl Operator {
+    /// That in the ConfigMap of this name.
+    pub fn new(name: ObjectName, report: Report) -> Self {
+        Self { reading: Reading::of(name), report }
+    }
+
+    /// Whether there has been a good one.
+    pub fn is_in_effect(&self) -> bool {
+        self.reading.is_in_effect()
+    }
+
+    /// The ConfigMap may have changed. A file that is wrong changes nothing.
+    ///
+    /// # Errors
+    /// At the start a file that is wrong ends the process, as it does outside a cluster. One that is not there is waited
+    /// for: it may come with the next object of the same `kubectl apply`.
+    pub fn look(&mut self, world: &mut World) -> Result<(), ControllerError> {
+        match self.reading.look(world.config_map().map(Arc::as_ref), &world.operator) {
+            News::Nothing => {}
+            News::Good(file, warnings) => {
+                self.report.good(&warnings);
+                world.put_operator(file);
+            }
+            News::Wrong(problems) => {
+                self.report.wrong(problems);
+                if world.config_map().is_some() && !self.is_in_effect() {
+                    return Err(ControllerError::OperatorFile(self.reading.name().clone()));
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Where it is told how the operator's file fares.
+#[derive(Clone, Debug)]
+pub struct Report {
+    /// What `/config` shows.
+    pub problems: Arc<ArcSwap<Vec<String>>>,
+    /// `sluice_config_error`
+    pub error: IntGauge,
+}
+
+impl Report {
+    /// The newest file is in effect.
+    pub fn good(&self, warnings: &[String]) {
+        for warning in warnings {
+            tracing::warn!(%warning, "configuration");
+        }
+        self.problems.store(Arc::new(Vec::new()));
+        self.error.set(0);
+    }
+
+    /// The newest file is not used.
+    pub fn wrong(&self, problems: Vec<String>) {
+        for problem in &problems {
+            tracing::error!(%problem, "the operator's file is not used");
+        }
+        self.problems.store(Arc::new(problems));
+        self.error.set(1);
     }
 }
 

@@ -79,7 +79,7 @@ impl Stored {
         if let Some(config_map) = world.config_map() {
             let mut reading = Reading::of(ObjectName::of(&config_map.metadata));
             if let News::Good(file, _) = reading.look(Some(config_map), &world.operator) {
-                world.operator = file;
+                world.put_operator(file);
             }
         }
         world

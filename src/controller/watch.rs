@@ -142,7 +142,14 @@ impl Watchable for IngressClass {
 
 /// Everything that is to be watched: each kind, in all namespaces or in each of these.
 pub fn everything(namespaces: &[String]) -> Vec<Watched> {
-    let kinds = [Kind::GatewayRoute, Kind::Service, Kind::EndpointSlice, Kind::Endpoints];
+    let kinds = [
+        Kind::GatewayRoute,
+        Kind::GatewayPolicy,
+        Kind::ReferenceGrant,
+        Kind::Service,
+        Kind::EndpointSlice,
+        Kind::Endpoints,
+    ];
     let scopes: Vec<Option<String>> =
         if namespaces.is_empty() { vec![None] } else { namespaces.iter().cloned().map(Some).collect() };
     kinds
@@ -243,8 +250,8 @@ mod tests {
 
     #[test]
     fn without_namespaces_every_kind_is_watched_once_in_all() {
-        assert_eq!(everything(&[]).len(), 4);
-        assert_eq!(everything(&["a".to_owned(), "b".to_owned()]).len(), 8);
+        assert_eq!(everything(&[]).len(), 6);
+        assert_eq!(everything(&["a".to_owned(), "b".to_owned()]).len(), 12);
     }
 
     #[test]

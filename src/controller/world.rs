@@ -76,6 +76,8 @@ pub struct World {
     /// What the operator's file says; see `operator`.
     pub operator: Arc<OperatorFile>,
     config_map: Option<Arc<ConfigMap>>,
+    /// That of which `operator` was made.
+    file_in_effect: Option<Arc<ConfigMap>>,
     policies: BTreeMap<ObjectName, Arc<PolicyObject>>,
     /// Shared as Services are.
     grants: Arc<Grants>,
@@ -138,6 +140,17 @@ impl World {
         self.config_map.as_ref()
     }
 
+    /// From now on this is the operator's file, made of the ConfigMap as it is now.
+    pub fn put_operator(&mut self, file: Arc<OperatorFile>) {
+        self.operator = file;
+        self.file_in_effect.clone_from(&self.config_map);
+    }
+
+    /// The ConfigMap that the operator's file in effect was made of.
+    pub fn file_in_effect(&self) -> Option<&Arc<ConfigMap>> {
+        self.file_in_effect.as_ref()
+    }
+
     /// The Services of a namespace; none if it has none.
     pub fn services(&self, namespace: &str) -> Option<&Arc<Services>> {
         self.services.get(namespace)
@@ -166,7 +179,7 @@ impl World {
 
     /// Everything, by kind and name; what is left out of it is made again from it.
     pub fn objects(&self) -> Vec<Object> {
-        let files = self.config_map.iter().cloned().map(Object::ConfigMap);
+        let files = self.file_in_effect.iter().cloned().map(Object::ConfigMap);
         let classes = self.own_class.iter().cloned().map(Object::IngressClass);
         let policies = self.policies.values().cloned().map(Object::GatewayPolicy);
         let grants = self.grants.values().cloned().map(Object::ReferenceGrant);

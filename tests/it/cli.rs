@@ -151,7 +151,9 @@ fn explain_tells_who_answers_and_why_the_others_do_not() {
 #[test]
 fn crd_prints_what_stands_in_the_repository() {
     let ran = run(&["crd"], None);
-    assert_eq!(ran.out, include_str!("../../crds/gatewayroutes.yaml"));
+    let (routes, policies) =
+        (include_str!("../../crds/gatewayroutes.yaml"), include_str!("../../crds/gatewaypolicies.yaml"));
+    assert_eq!(ran.out, format!("---\n{routes}---\n{policies}"));
 }
 
 #[test]

@@ -10,6 +10,9 @@
 {{- range .Values.watchNamespaces }}
 - --watch-namespace={{ . }}
 {{- end }}
+{{- if .Values.config }}
+- --config=configmap/{{ include "sluice.nameFor" (list . "config") }}
+{{- end }}
 {{- $admin := .Values.admin }}
 - --admin={{ contains ":" $admin.address | ternary (printf "[%s]" $admin.address) $admin.address }}:{{ $admin.port }}
 {{- with .Values.workers }}

@@ -3,13 +3,17 @@
 
 {{/* Of the objects it serves; in a ClusterRole, or in a Role for each namespace. */}}
 {{- define "sluice.rules" -}}
-# Routes, and what their owners are told about them.
+# Routes and the policies they use, and what their owners are told about them.
 - apiGroups: [gateway.sluice.dev]
-  resources: [gatewayroutes]
+  resources: [gatewayroutes, gatewaypolicies]
   verbs: [list, watch]
 - apiGroups: [gateway.sluice.dev]
-  resources: [gatewayroutes/status]
+  resources: [gatewayroutes/status, gatewaypolicies/status]
   verbs: [patch]
+# Who may use Services of another namespace, where the Gateway API is installed.
+- apiGroups: [gateway.networking.k8s.io]
+  resources: [referencegrants]
+  verbs: [list, watch]
 # Where their servers are; Endpoints for Services that have no slices.
 - apiGroups: [""]
   resources: [services, endpoints]
@@ -31,6 +35,13 @@
   resources: [leases]
   resourceNames: [{{ printf "sluice-%s" .Values.ingressClass.name | quote }}]
   verbs: [get, update]
+{{- if .Values.config }}
+# The operator's file.
+- apiGroups: [""]
+  resources: [configmaps]
+  resourceNames: [{{ include "sluice.nameFor" (list . "config") | quote }}]
+  verbs: [list, watch]
+{{- end }}
 {{- end -}}
 
 {{/* Whether there is a ClusterRole for Sluice. */}}

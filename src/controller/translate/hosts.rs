@@ -4,7 +4,7 @@
 //! 1. a `hostGrants` entry of the operator covers it: it belongs to the namespaces of that entry, whatever the ages;
 //! 2. the operator's file names it in a route: it belongs to the file;
 //! 3. else `hostOwnership` decides. `namespace`: it belongs to the namespace of the oldest object that names it in its
-//!    routes or grants. `open`: everybody has it. `granted`: nobody.
+//!    routes or grants; of several of one second (as of one `kubectl apply`) one that grants it comes first. `open`: everybody has it. `granted`: nobody.
 //!
 //! Who has a host may serve all of it and sets priorities there. Others have what its owners grant: subtrees, in which
 //! their rules have priority 0. A route without hosts never comes here; whether it may be is said by `catchAll`.
@@ -81,13 +81,8 @@ impl<'a> Hosts<'a> {
     pub fn of(entries: &'a [Entry], operator: &'a OperatorFile) -> Self {
         let in_file: HashSet<&HostPattern> = operator.gateway.routes.iter().flat_map(|route| &route.hosts).collect();
         let rules = &operator.terms.cluster;
-        let mut owners = HashMap::new();
-        for (at, entry) in entries.iter().enumerate() {
-            let of_routes = entry.part.routes.iter().flat_map(|route| &route.route.hosts);
-            for host in of_routes.chain(entry.part.grants.iter().flat_map(|grant| &grant.hosts)) {
-                owners.entry(host).or_insert_with(|| owner(host, at, rules, &in_file));
-            }
-        }
+        let owner = |(host, first): (&'a HostPattern, First)| (host, owner(host, first.at, rules, &in_file));
+        let owners = first_to_name(entries).into_iter().map(owner).collect();
         let mut hosts = Self { entries, owners, grants: HashMap::new(), void: Vec::new() };
         hosts.collect_grants();
         hosts
@@ -129,6 +124,30 @@ impl<'a> Hosts<'a> {
         let granted: Vec<Granted<'a>> = granted.collect();
         if granted.is_empty() { Leave::Nothing(owner) } else { Leave::Within(granted) }
     }
+}
+
+/// The first object that names a host, by position.
+#[derive(Clone, Copy)]
+struct First {
+    at: usize,
+    created: i64,
+    grants: bool,
+}
+
+fn first_to_name(entries: &[Entry]) -> HashMap<&HostPattern, First> {
+    let mut first: HashMap<&HostPattern, First> = HashMap::new();
+    for (at, entry) in entries.iter().enumerate() {
+        let created = entry.object.created();
+        let in_grants = entry.part.grants.iter().flat_map(|grant| &grant.hosts).map(|host| (host, true));
+        let in_routes = entry.part.routes.iter().flat_map(|route| &route.route.hosts).map(|host| (host, false));
+        for (host, grants) in in_grants.chain(in_routes) {
+            let known = first.entry(host).or_insert(First { at, created, grants });
+            if known.created == created && grants && !known.grants {
+                *known = First { at, created, grants };
+            }
+        }
+    }
+    first
 }
 
 fn owner<'a>(host: &HostPattern, oldest: usize, rules: &'a ClusterRules, in_file: &HashSet<&HostPattern>) -> Owner<'a> {

@@ -187,8 +187,8 @@ fn route_object(name: usize, namespace: usize, age: i64, spec: Value) -> Object 
     }))
 }
 
-fn perform(world: &mut World, edit: &Edit) {
-    let read = |value: Value| serde_json::from_value(value);
+/// What changes although no object that is served does.
+fn perform_by_others(world: &mut World, edit: &Edit) {
     match edit {
         Edit::Policy { name, namespace, content } => {
             let metadata = json!({"name": format!("p{name}"), "namespace": format!("n{namespace}")});
@@ -216,6 +216,16 @@ fn perform(world: &mut World, edit: &Edit) {
             world.apply(Change::Deleted(Object::ReferenceGrant(grant)));
         }
         Edit::File(content) => world.operator = operator_file(FILES[*content]),
+        _ => {}
+    }
+}
+
+fn perform(world: &mut World, edit: &Edit) {
+    let read = |value: Value| serde_json::from_value(value);
+    match edit {
+        Edit::Policy { .. } | Edit::NoPolicy { .. } | Edit::Leave { .. } | Edit::NoLeave { .. } | Edit::File(_) => {
+            perform_by_others(world, edit);
+        }
         Edit::Route { name, namespace, age, hosts, path, service, extra } => {
             let hosts: Vec<&str> = hosts.iter().map(|host| ["a.test", "b.test", "*.test", "c.test"][*host]).collect();
             let path = ["/", "/x", "/y"][*path];

@@ -18,6 +18,13 @@ const EVERYWHERE: &[&str] = &[
     "gateway.sluice.dev/gatewayroutes watch",
     // What its owners are told.
     "gateway.sluice.dev/gatewayroutes/status patch",
+    // The policies that routes use, and what their owners are told.
+    "gateway.sluice.dev/gatewaypolicies list",
+    "gateway.sluice.dev/gatewaypolicies watch",
+    "gateway.sluice.dev/gatewaypolicies/status patch",
+    // Who may use Services of another namespace.
+    "gateway.networking.k8s.io/referencegrants list",
+    "gateway.networking.k8s.io/referencegrants watch",
     // Where its servers are.
     "/services list",
     "/services watch",

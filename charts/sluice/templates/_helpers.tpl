@@ -53,14 +53,30 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- end -}}
 {{- end -}}
 
-{{/* Where the pod listens for requests, as a list of {name, port}. Without listeners of its own Sluice has one. */}}
+{{/* Where the pod listens for requests, as a list of {name, port}: the listeners of the operator's file, or the one
+     that Sluice has without them. A text is not read: whoever writes one keeps the listener on 9000 in it. */}}
 {{- define "sluice.listeners" -}}
+{{- $written := list -}}
+{{- if kindIs "map" .Values.config -}}
+{{- $written = default list .Values.config.listeners -}}
+{{- end -}}
+{{- range $written }}
+- {name: {{ include "sluice.portName" . }}, port: {{ .port }}}
+{{- else }}
 - {name: http, port: 9000}
+{{- end }}
+{{- end -}}
+
+{{/* The name of a listener as a pod and a Service can have it, which is short; else one made of the port. */}}
+{{- define "sluice.portName" -}}
+{{- $name := default (printf "%s-%v" (default "http" .protocol) .port) .name -}}
+{{- $fits := and (le (len $name) 15) (regexMatch "^[a-z0-9]+(-[a-z0-9]+)*$" $name) (regexMatch "[a-z]" $name) -}}
+{{- $fits | ternary $name (printf "port-%v" .port) -}}
 {{- end -}}
 
 {{/* Whether ports of the node are taken, of which there is one each. */}}
 {{- define "sluice.takesHostPorts" -}}
-{{- if or .Values.hostNetwork .Values.hostPorts.http -}}true{{- end -}}
+{{- if or .Values.hostNetwork (compact (values .Values.hostPorts)) -}}true{{- end -}}
 {{- end -}}
 
 {{/* How old pods are followed by new ones: Deployment and DaemonSet have the same words for it. */}}
@@ -100,6 +116,27 @@ rollingUpdate:
 {{- end -}}
 {{- if and (eq .Values.rbac.scope "namespaces") (not .Values.watchNamespaces) -}}
 {{- fail "rbac.scope namespaces needs watchNamespaces, which says in which" -}}
+{{- end -}}
+{{- $listeners := list -}}
+{{- range include "sluice.listeners" . | fromYamlArray -}}
+{{- $listeners = append $listeners .name -}}
+{{- if eq (int .port) (int $.Values.admin.port) -}}
+{{- fail (printf "admin.port %d is that of the listener %s" (int .port) .name) -}}
+{{- end -}}
+{{- end -}}
+{{- $led := dict "hostPorts" .Values.hostPorts -}}
+{{- if .Values.service.enabled -}}
+{{- $_ := set $led "service.ports" .Values.service.ports -}}
+{{- end -}}
+{{- if .Values.service.internal.enabled -}}
+{{- $_ := set $led "service.internal.ports" .Values.service.internal.ports -}}
+{{- end -}}
+{{- range $place, $ports := $led -}}
+{{- range $name, $port := $ports -}}
+{{- if and $port (not (has $name $listeners)) -}}
+{{- fail (printf "%s.%s leads nowhere: config.listeners has %s" $place $name (join ", " $listeners)) -}}
+{{- end -}}
+{{- end -}}
 {{- end -}}
 {{- if and .Values.metrics.serviceMonitor.enabled .Values.metrics.podMonitor.enabled -}}
 {{- fail "metrics.serviceMonitor and metrics.podMonitor together would count everything twice: enable one" -}}

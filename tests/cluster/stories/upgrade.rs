@@ -28,6 +28,28 @@ fn changed_values_fail_no_request() {
     concluded(&space.name, "shop", "True", "True", "True");
 }
 
+/// The pods of both revisions listen elsewhere, and the Service leads to each by the name of its port.
+#[test]
+fn a_listener_moves_to_another_port_and_no_request_fails() {
+    let address = installed();
+    let space = Namespace::new("listener");
+    space.backend("shop", 2);
+    space.route(
+        "shop",
+        "    - {hosts: [listener.example.com], path: /, backends: [{service: {name: shop, port: http}}]}",
+    );
+    everywhere(&address, "http://listener.example.com/", 200);
+    let load = Load::start(&address, "listener.example.com", "/");
+    let listeners = r#"config={"listeners": [{"name": "http", "port": 8080}]}"#;
+    upgrade(&chart(), &["--set-json", listeners], 2);
+    load.more(500);
+    let pods = try_get(&["pods", "-n", NAMESPACE]).expect("pods");
+    assert_eq!(pods["items"][0]["spec"]["containers"][0]["ports"][0]["containerPort"], 8080);
+    upgrade(&chart(), &[], 2);
+    load.more(500);
+    load.finish();
+}
+
 #[test]
 fn a_deployment_becomes_a_daemon_set_and_back() {
     let address = installed();

@@ -8,7 +8,7 @@ use crate::load::Load;
 use crate::sluice::{NAMESPACE, answers, concluded, everywhere, gateway_route, installed};
 use crate::wait::{SOON, eventually, holds};
 
-const DEFINITION: &str = "customresourcedefinition/gatewayroutes.gateway.sluice.dev";
+const API: &str = "gateway.sluice.dev/v1alpha1";
 
 #[test]
 fn bad_objects_of_every_kind_harm_nobody_else() {
@@ -27,13 +27,17 @@ fn bad_objects_of_every_kind_harm_nobody_else() {
     for object in services(&space.name).into_iter().chain(slices(&space.name)) {
         create(&object);
     }
-    let schema = Schema::loosened();
+    let loosened =
+        [Schema::loosened("gatewayroutes", "GatewayRoute"), Schema::loosened("gatewaypolicies", "GatewayPolicy")];
+    for object in policies(&space.name) {
+        create(&object);
+    }
     let bad = routes(&space.name);
     for object in &bad {
         create(object);
     }
     // As after an upgrade that forbids more: what is stored stays stored.
-    drop(schema);
+    drop(loosened);
 
     // The next change of somebody else is served and told as ever.
     space.route(
@@ -122,9 +126,20 @@ fn slices(namespace: &str) -> Vec<Value> {
     ]
 }
 
+/// Policies that say nothing that can be done; a route uses each.
+fn policies(namespace: &str) -> Vec<Value> {
+    let policy = |name: &str, rest: Value| object(API, "GatewayPolicy", namespace, name, &rest);
+    vec![
+        policy("nothing", json!({})),
+        policy("text", json!({ "spec": "rateLimits" })),
+        policy("numbers", json!({"spec": {"rateLimits": [{"name": 1, "rate": 2}], "allowedNamespaces": 3}})),
+        policy("itself", json!({"spec": {"use": ["itself"], "timeouts": {"request": "-1s"}}})),
+    ]
+}
+
 /// Objects that the definition in effect would refuse, and some that it takes.
 fn routes(namespace: &str) -> Vec<Value> {
-    let route = |name: &str, rest: Value| object("gateway.sluice.dev/v1alpha1", "GatewayRoute", namespace, name, &rest);
+    let route = |name: &str, rest: Value| object(API, "GatewayRoute", namespace, name, &rest);
     let to = |service: &str| json!([{"service": {"name": service, "port": "http"}}]);
     let of = |spec: Value| json!({ "spec": spec });
     let one = |name: &str, rule: Value| {
@@ -158,6 +173,10 @@ fn routes(namespace: &str) -> Vec<Value> {
         one("metadata-service", json!({"path": "/", "backends": to("metadata")})),
         one("url", json!({"path": "/", "backends": [{"url": "http://169.254.169.254/latest"}]})),
         one("datagram", json!({"path": "/", "backends": to("datagrams")})),
+        one(
+            "no-policy",
+            json!({"path": "/", "use": ["text", "numbers", "itself", "a/b/c", ""], "backends": to("shop")}),
+        ),
         one("nowhere", json!({"path": "/", "backends": to("not-there")})),
         route("crowd", of(json!({"routes": [{"hosts": ["crowd.hostile.example.com"], "rules": crowd}]}))),
         large,
@@ -168,46 +187,49 @@ fn nested(depth: usize) -> Value {
     (0..depth).fold(json!("end"), |inner, _| json!({ "rules": [inner] }))
 }
 
-/// The definition with a schema that takes anything, until it is dropped.
+/// A definition with a schema that takes anything, until it is dropped.
 struct Schema {
+    definition: String,
+    kind: &'static str,
     strict: Value,
 }
 
 impl Schema {
-    fn loosened() -> Self {
-        let definition = try_get(&[DEFINITION]).expect("the definition");
-        let strict = definition["spec"]["versions"][0]["schema"]["openAPIV3Schema"].clone();
+    fn loosened(plural: &str, kind: &'static str) -> Self {
+        let definition = format!("customresourcedefinition/{plural}.gateway.sluice.dev");
+        let strict =
+            try_get(&[&definition]).expect("the definition")["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
+                .clone();
         assert!(strict["properties"]["spec"].is_object(), "{strict}");
+        let schema = Self { definition, kind, strict };
         let anything = json!({"type": "object", "x-kubernetes-preserve-unknown-fields": true});
-        put(&anything).unwrap_or_else(|complaint| panic!("{complaint}"));
-        Self { strict }
+        schema.put(&anything).unwrap_or_else(|complaint| panic!("{complaint}"));
+        schema
+    }
+
+    /// Puts a schema in place, and waits until the API server judges by it.
+    fn put(&self, schema: &Value) -> Result<(), String> {
+        let patch = json!([{"op": "replace", "path": "/spec/versions/0/schema/openAPIV3Schema", "value": schema}]);
+        let file = std::env::temp_dir().join(format!("sluice-schema-{}.json", std::process::id()));
+        std::fs::write(&file, patch.to_string()).map_err(|error| error.to_string())?;
+        let patched = try_kubectl(&["patch", &self.definition, "--type=json", "--patch-file", &file.to_string_lossy()]);
+        let _ = std::fs::remove_file(&file);
+        patched?;
+        let is_strict = schema["properties"].is_object();
+        let wrong = object(API, self.kind, "default", "probe", &json!({ "spec": 1 })).to_string();
+        eventually("the schema is in effect", SOON, || {
+            let tried = try_kubectl_with(&["create", "--dry-run=server", "--validate=ignore", "-f", "-"], &wrong);
+            holds(tried.is_err() == is_strict, || format!("{tried:?}"))
+        });
+        Ok(())
     }
 }
 
 impl Drop for Schema {
     fn drop(&mut self) {
         // A panic here would hide the story's own.
-        if let Err(complaint) = put(&self.strict) {
-            println!("the definition stays loosened: {complaint}");
+        if let Err(complaint) = self.put(&self.strict) {
+            println!("{} stays loosened: {complaint}", self.definition);
         }
     }
-}
-
-/// Puts a schema in place, and waits until the API server judges by it.
-fn put(schema: &Value) -> Result<(), String> {
-    let patch = json!([{"op": "replace", "path": "/spec/versions/0/schema/openAPIV3Schema", "value": schema}]);
-    let file = std::env::temp_dir().join(format!("sluice-schema-{}.json", std::process::id()));
-    std::fs::write(&file, patch.to_string()).map_err(|error| error.to_string())?;
-    let patched = try_kubectl(&["patch", DEFINITION, "--type=json", "--patch-file", &file.to_string_lossy()]);
-    let _ = std::fs::remove_file(&file);
-    patched?;
-    let is_strict = schema["properties"].is_object();
-    eventually("the schema is in effect", SOON, || {
-        let object =
-            object("gateway.sluice.dev/v1alpha1", "GatewayRoute", "default", "probe", &json!({"spec": {"routes": 1}}));
-        let tried =
-            try_kubectl_with(&["create", "--dry-run=server", "--validate=ignore", "-f", "-"], &object.to_string());
-        holds(tried.is_err() == is_strict, || format!("{tried:?}"))
-    });
-    Ok(())
 }

@@ -4,6 +4,7 @@ pub mod check;
 pub mod completions;
 pub mod crd;
 pub mod demo;
+pub mod dump;
 pub mod explain;
 pub mod run;
 pub mod translate;
@@ -47,6 +48,7 @@ enum Command {
     Check(check::Args),
     Explain(explain::Args),
     Translate(translate::Args),
+    Dump(dump::Args),
     Crd(crd::Args),
     Demo(demo::Args),
     Completions(completions::Args),
@@ -101,6 +103,7 @@ pub fn run(cli: Cli) -> Result<ExitCode, CliError> {
         Command::Check(args) => check::run(&args),
         Command::Explain(args) => explain::run(&args),
         Command::Translate(args) => translate::run(&args),
+        Command::Dump(args) => dump::run(&args),
         Command::Crd(args) => crd::run(&args),
         Command::Demo(args) => demo::run(&args),
         Command::Completions(args) => completions::run(&args),

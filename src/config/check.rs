@@ -20,6 +20,9 @@ use super::yaml::{Content, Document, Entry, Members, Node, push_key};
 /// Keys whose entries may be a bare URL, which stands for `{url: ...}`; in the file only.
 const MAY_BE_URL: [&str; 2] = ["backends", "endpoints"];
 
+/// Endpoints of an upstream in a file. Kubernetes knows Services of some ten thousand pods.
+const MAX_ENDPOINTS_IN_FILES: usize = 65_536;
+
 /// Which of the two is read: what may be written differs a little.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Skin {
@@ -179,6 +182,8 @@ impl Walk<'_> {
             self.refuse(value, shape, spot, format!("must be a list, got {got}{hint}"));
             return;
         };
+        // A dump has as many endpoints as a Service had.
+        let max = if self.skin == Skin::File && spot.key == "endpoints" { MAX_ENDPOINTS_IN_FILES } else { max };
         if entries.len() < min {
             self.add(spot.at, Slug::WrongType, too_few(min, "entries"));
         } else if entries.len() > max {

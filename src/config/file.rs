@@ -312,6 +312,7 @@ fn describe(parts: &mut [Part<'_>]) -> (Gateway, Terms, Vec<Problem>) {
         access_log: seen.access_log,
         metric_clients: seen.metric_clients,
         rate_limit_keys: operator::describe_rate_limit_keys(parts, &mut problems),
+        ..Gateway::default()
     };
     listen::warn_of_bounds_above_listeners(&gateway, &mut problems);
     (gateway, terms, problems)

@@ -17,6 +17,7 @@ pub mod check;
 pub mod cidr;
 pub mod cluster;
 pub mod describe;
+pub mod dump;
 pub mod file;
 pub mod id;
 pub mod listener;
@@ -36,6 +37,7 @@ pub mod upstream;
 pub mod vocabulary;
 pub mod yaml;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -79,6 +81,9 @@ pub struct Gateway {
     /// Keys of rate limits that are counted at once.
     #[serde(skip_serializing_if = "is_default_keys")]
     pub rate_limit_keys: usize,
+    /// Which state of each object this was made from, by `namespace/name`: for people, nothing depends on it.
+    #[serde(skip)]
+    pub generations: Arc<BTreeMap<String, i64>>,
 }
 
 impl Default for Gateway {
@@ -91,6 +96,7 @@ impl Default for Gateway {
             access_log: AccessLogFormat::default(),
             metric_clients: DEFAULT_METRIC_CLIENTS,
             rate_limit_keys: DEFAULT_RATE_LIMIT_KEYS,
+            generations: Arc::default(),
         }
     }
 }

@@ -47,6 +47,11 @@ impl StatusSet {
         self.ranges.iter().any(|(first, last)| (*first..=*last).contains(&status.as_u16()))
     }
 
+    /// First and last of each range, both in it, in the order written.
+    pub fn ranges(&self) -> &[(u16, u16)] {
+        &self.ranges
+    }
+
     /// Whether no status is in it.
     pub fn is_empty(&self) -> bool {
         self.ranges.is_empty()

@@ -21,6 +21,7 @@ use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
+use crate::config::dump::dump;
 use crate::observe::metrics::Metrics;
 use crate::snapshot::Published;
 
@@ -90,8 +91,8 @@ impl Admin {
             let stop = stop.clone();
             tasks.spawn(async move {
                 let service = service_fn(move |request| {
-                    let response = admin.answer(&request);
-                    async move { Ok::<_, Infallible>(response) }
+                    let admin = admin.clone();
+                    async move { Ok::<_, Infallible>(admin.answer(request).await) }
                 });
                 let mut builder = http1::Builder::new();
                 builder.timer(TokioTimer::new()).header_read_timeout(HEAD_TIME);
@@ -106,7 +107,16 @@ impl Admin {
         }
     }
 
-    fn answer(&self, request: &Request<Incoming>) -> Response<Full<Bytes>> {
+    /// A dump of many routes takes a second or more, which probes and scrapes must not wait for.
+    async fn answer(self, request: Request<Incoming>) -> Response<Full<Bytes>> {
+        if request.method() != Method::GET || request.uri().path() != "/dump" {
+            return self.answer_at_once(&request);
+        }
+        let dumped = tokio::task::spawn_blocking(move || self.dump()).await;
+        dumped.unwrap_or_else(|_| text(StatusCode::INTERNAL_SERVER_ERROR, "the dump has failed\n".into()))
+    }
+
+    fn answer_at_once(&self, request: &Request<Incoming>) -> Response<Full<Bytes>> {
         if request.method() != Method::GET && request.method() != Method::HEAD {
             return text(StatusCode::METHOD_NOT_ALLOWED, "only GET\n".into());
         }
@@ -116,7 +126,15 @@ impl Admin {
             "/readyz" => text(StatusCode::SERVICE_UNAVAILABLE, "not ready\n".into()),
             "/metrics" => self.measured(),
             "/config" => self.config(),
-            _ => text(StatusCode::NOT_FOUND, "there are /livez /readyz /metrics /config\n".into()),
+            _ => text(StatusCode::NOT_FOUND, "there are /livez /readyz /metrics /config /dump\n".into()),
+        }
+    }
+
+    /// What is in effect as a file.
+    fn dump(&self) -> Response<Full<Bytes>> {
+        match dump(&self.published.load().gateway) {
+            Ok(file) => text(StatusCode::OK, file),
+            Err(error) => text(StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")),
         }
     }
 

@@ -103,6 +103,7 @@ pub struct Translator {
     /// With where they may not lead, by what objects say.
     own_upstreams: BTreeMap<UpstreamId, (Arc<Upstream>, Arc<Upstream>)>,
     denied: Arc<[Cidr]>,
+    generations: Arc<BTreeMap<String, i64>>,
     last: Option<Translation>,
 }
 
@@ -136,6 +137,7 @@ impl Translator {
         let is_as_before = is_same_file && are_equal(&entries, &self.entries);
         if !is_as_before {
             self.admission = admit(&entries, &world.operator, &self.admission);
+            self.generations = Arc::new(entries.iter().map(Entry::generation).collect());
             self.entries = entries;
             self.operator = Arc::clone(&world.operator);
         }
@@ -238,6 +240,7 @@ impl Translator {
             access_log: file.access_log,
             metric_clients: file.metric_clients,
             rate_limit_keys: file.rate_limit_keys,
+            generations: Arc::clone(&self.generations),
         })
     }
 

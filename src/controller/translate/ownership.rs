@@ -47,6 +47,11 @@ pub struct Entry {
 }
 
 impl Entry {
+    /// The name with the state that was read.
+    pub fn generation(&self) -> (String, i64) {
+        (self.name.to_string(), self.object.metadata.generation.unwrap_or_default())
+    }
+
     /// Age first, then name.
     pub fn rank(&self) -> (i64, &ObjectName) {
         (self.object.created(), &self.name)

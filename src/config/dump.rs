@@ -47,6 +47,7 @@ mod upstreams;
 use std::fmt::Write;
 
 use serde::Serialize;
+use serde_yaml::Value;
 
 use super::spec::{
     AccessLogSpec, DefaultsSpec, ListenerSpec, MetricsSpec, ObservabilitySpec, PolicySpec, RateLimitStoreSpec,
@@ -134,9 +135,16 @@ fn list<'a, T: Serialize + 'a>(
             line(text, format_args!("  # {comment}"));
             last = comment;
         }
-        indented(text, &serde_yaml::to_string(&[entry])?);
+        indented(text, &serde_yaml::to_string(&[with_name_first(serde_yaml::to_value(entry)?)])?);
     }
     Ok(())
+}
+
+/// The name of an entry stands where a reader looks for it, not behind all of its rules.
+fn with_name_first(entry: Value) -> Value {
+    let Value::Mapping(mut fields) = entry else { return entry };
+    let name = fields.shift_remove("name").map(|name| (Value::from("name"), name));
+    Value::Mapping(name.into_iter().chain(fields).collect())
 }
 
 fn line(text: &mut String, line: std::fmt::Arguments<'_>) {

@@ -1,6 +1,6 @@
 //! The commands as a person meets them.
 
-use crate::lang::gateway::{folder, run};
+use crate::lang::gateway::{folder, gateway, run, start};
 
 #[test]
 fn check_tells_everything_that_is_wrong_and_where() {
@@ -61,6 +61,29 @@ fn translate_shows_what_objects_become_and_what_their_owners_are_told() {
     assert_eq!(ran.code, 2);
     assert!(ran.err.contains("broken.yaml: document 1 is no Service: "), "{}", ran.err);
     assert!(ran.err.contains("missing.yaml: cannot be read: ") && ran.out.contains("shop/web"), "{}", ran.err);
+}
+
+#[test]
+fn a_dump_serves_what_the_instance_served() {
+    let routes = "defaults: {responseHeaders: {set: {X-From: sluice}}}\npolicies: [{name: few, rateLimits: [{name: few, rate: 2/h, burst: 2, key: []}]}]\nroutes:\n  - {path: /a, use: [few], respond: {body: \"one\\ntwo\"}}\n  - {path: /b, use: [few], respond: {status: 418}}\n  - {path: /c, redirect: {path: /d}}\n";
+    let running = gateway(routes);
+    let (port, admin) = (running.port, format!("127.0.0.1:{}", running.admin));
+    let written = folder().join("served");
+    let directory = written.to_str().expect("text");
+    let ran = run(&["dump", directory, "--admin", &admin], None);
+    assert_eq!((ran.code, ran.err.as_str()), (0, ""));
+    assert!(ran.out.contains("sluice.yaml: written (3 rules, 0 upstreams)"), "{}", ran.out);
+    let again = run(&["dump", directory, "--admin", &admin], None);
+    assert_eq!(again.code, 2, "{}", again.err);
+    assert!(again.err.contains("has sluice.yaml already: give an empty directory"), "{}", again.err);
+    assert_eq!(running.get("/c").status, 302);
+    drop(running);
+    assert_eq!(run(&["dump", "-", "--admin", &admin], None).code, 1, "nobody is there any more");
+    let running = start(written, port, &[]);
+    assert_eq!(running.get("/a").body, b"one\ntwo");
+    assert_eq!((running.get("/b").status, running.get("/c").status), (418, 302));
+    assert_eq!(running.get("/a").status, 429, "both rules still share one count");
+    assert!(running.get("/c").header("x-from") == Some("sluice"));
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! What a request must look like.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 
 use crate::config::pattern::Pattern;
 use crate::config::route::{Condition, Match, NameEquals, PathMatch, Subject, Test};
@@ -21,13 +22,14 @@ pub fn write(matches: &Match, written_path: Option<&str>, spec: &mut RuleFields)
     let mut conditions: Vec<ConditionSpec> = Vec::new();
     let mut headers = BTreeMap::new();
     for header in &matches.headers {
-        let name = header.name.as_str().to_owned();
-        if headers.contains_key(&name) {
+        let (name, value) = (header.name.as_str().to_owned(), header.value.clone());
+        match headers.entry(name) {
+            Entry::Vacant(place) => drop(place.insert(value)),
             // Both spellings of a name were written. One of them as a condition asks the same.
-            let any_of = Some(vec![header.value.clone()]);
-            conditions.push(ConditionSpec { header: Some(name), any_of, ..ConditionSpec::default() });
-        } else {
-            headers.insert(name, header.value.clone());
+            Entry::Occupied(known) => {
+                let (header, any_of) = (Some(known.key().clone()), Some(vec![value]));
+                conditions.push(ConditionSpec { header, any_of, ..ConditionSpec::default() });
+            }
         }
     }
     spec.headers = Some(headers).filter(|headers| !headers.is_empty());

@@ -27,7 +27,7 @@ use super::status_writer::Written;
 use super::translate::{Verdict, is_about_references};
 use super::world::CONTROLLER;
 use crate::config::{Effect, Problem, Slug};
-use crate::crd::{GROUP, GatewayRouteStatus, KIND, VERSION};
+use crate::crd::{GROUP, GatewayRouteStatus, VERSION};
 use crate::observe::metrics::ControlMetrics;
 
 /// Events that wait to be sent.
@@ -117,8 +117,7 @@ pub async fn send(
 }
 
 fn event(written: Written, instance: &str, now: Timestamp) -> Event {
-    let Written { object, announcement } = written;
-    let metadata = object.metadata;
+    let Written { subject, metadata, announcement } = written;
     let name = metadata.name.unwrap_or_default();
     let unique = format!("{}.{:x}", cut(&name, MAX_NAME), now.as_nanosecond());
     Event {
@@ -132,7 +131,7 @@ fn event(written: Written, instance: &str, now: Timestamp) -> Event {
         note: Some(cut(&announcement.note, MAX_NOTE).to_owned()),
         regarding: Some(ObjectReference {
             api_version: Some(format!("{GROUP}/{VERSION}")),
-            kind: Some(KIND.to_owned()),
+            kind: Some(subject.kind.as_str().to_owned()),
             name: Some(name),
             namespace: metadata.namespace,
             uid: metadata.uid,
@@ -154,7 +153,7 @@ mod tests {
     use super::*;
     use crate::controller::status;
     use crate::controller::translate::{OwnKind, RuleCounts};
-    use crate::controller::world::RouteObject;
+    use crate::controller::world::{ObjectName, Subject};
 
     fn verdict(problems: Vec<Problem>) -> Verdict {
         Verdict::new(
@@ -202,13 +201,14 @@ mod tests {
     #[test]
     fn an_event_fits_what_the_api_allows() {
         let metadata = ObjectMeta { name: Some("n".repeat(253)), namespace: Some("shop".into()), ..Default::default() };
-        let object = RouteObject { metadata, ..RouteObject::default() };
+        let subject = Subject { kind: OwnKind::GatewayPolicy, name: ObjectName::of(&metadata) };
         let note = "é".repeat(2000);
         let announcement = Announcement { kind: "Warning", reason: "Invalid", note };
-        let event = event(Written { object, announcement }, &"i".repeat(300), Timestamp::now());
+        let event = event(Written { subject, metadata, announcement }, &"i".repeat(300), Timestamp::now());
         assert!(event.metadata.name.unwrap().len() <= 253);
         assert!(event.note.unwrap().len() <= 1024);
         assert!(event.reporting_instance.unwrap().len() <= 128);
-        assert_eq!(event.regarding.unwrap().name.unwrap().len(), 253);
+        let regarding = event.regarding.unwrap();
+        assert_eq!((regarding.kind.as_deref(), regarding.name.unwrap().len()), (Some("GatewayPolicy"), 253));
     }
 }

@@ -57,9 +57,9 @@ use self::operator::{Operator, Report};
 use self::progress::Progress;
 use self::state::StateSettings;
 use self::status_writer::{Board, sleep_until};
-use self::translate::Translator;
+use self::translate::{OwnKind, Translator};
 use self::watch::{Arrival, Watching};
-use self::world::{Change, ClassSettings, Kind, Matter, Object, ObjectName, Own, Watched, World};
+use self::world::{Change, ClassSettings, Kind, Matter, Object, ObjectName, Own, Subject, Watched, World};
 use crate::config::{Applied, Cidr, Gateway, Offer};
 use crate::observe::metrics::ControlMetrics;
 
@@ -304,9 +304,11 @@ impl Conductor {
     fn take(&mut self, Arrival { change, at }: Arrival) -> Result<(), ControllerError> {
         let was_complete = self.is_complete();
         let kind = change.kind();
-        let seen = seen_routes(&change);
+        let seen = seen(&change);
         let is_listed = matches!(change, Change::Listed(..));
-        let new: Vec<ObjectName> = seen.iter().filter(|name| self.world.route(name).is_none()).cloned().collect();
+        let is_new =
+            |subject: &&Subject| subject.kind == OwnKind::GatewayRoute && self.world.route(&subject.name).is_none();
+        let new: Vec<ObjectName> = seen.iter().filter(is_new).map(|subject| subject.name.clone()).collect();
         let matter = self.world.apply(change);
         if let Some(operator) = self.operator.as_mut().filter(|_| kind == Kind::ConfigMap) {
             operator.look(&mut self.world)?;
@@ -316,12 +318,12 @@ impl Conductor {
                 self.newcomers.add(name, at);
             }
         }
-        for name in &seen {
-            let Some(object) = self.world.route(name) else { continue };
+        for subject in seen {
+            let Some(object) = self.world.own_object(&subject) else { continue };
             if matter == Matter::Status || is_listed {
                 self.board.refresh(object, at);
             } else {
-                self.progress.arrived(name, object.metadata.generation.unwrap_or_default(), at);
+                self.progress.arrived(subject, object.metadata().generation.unwrap_or_default(), at);
             }
         }
         if self.is_complete() && (matter == Matter::Translation || !was_complete) {
@@ -367,21 +369,26 @@ impl Conductor {
             }
             self.offer(translation.gateway, None);
         }
-        self.progress.judged(&translation.verdicts, self.number, &self.world, &self.board);
+        let verdicts = translation.verdicts.iter().chain(&translation.policies);
+        self.progress.judged(verdicts, self.number, &self.world, &self.board);
         self.progress.catch_up(&self.world, &self.board);
         debug!(number = self.number, is_new, held = self.world.held.len(), took = ?now.elapsed(), "translated");
     }
 }
 
-/// The `GatewayRoute`s that a change shows.
-fn seen_routes(change: &Change) -> Vec<ObjectName> {
-    let name = |object: &Object| match object {
-        Object::GatewayRoute(object) => Some(object.name()),
-        _ => None,
+/// The objects with statuses that a change shows.
+fn seen(change: &Change) -> Vec<Subject> {
+    let subject = |object: &Object| {
+        let kind = match object.kind() {
+            Kind::GatewayRoute => OwnKind::GatewayRoute,
+            Kind::GatewayPolicy => OwnKind::GatewayPolicy,
+            _ => return None,
+        };
+        Some(Subject { kind, name: object.name() })
     };
     match change {
-        Change::Applied(object) => name(object).into_iter().collect(),
-        Change::Listed(_, objects) => objects.iter().filter_map(name).collect(),
+        Change::Applied(object) => subject(object).into_iter().collect(),
+        Change::Listed(_, objects) => objects.iter().filter_map(subject).collect(),
         Change::Deleted(_) | Change::Lost(..) => Vec::new(),
     }
 }

@@ -2,12 +2,14 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::sync::Arc;
 
 use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::translate::OwnKind;
 use crate::crd::{GROUP, KIND, PLURAL, POLICY_KIND, POLICY_PLURAL, VERSION};
 
 /// Which object: namespace and name.
@@ -145,3 +147,62 @@ pub struct GrantObject {
 }
 
 resource!(GrantObject, "gateway.networking.k8s.io", "v1beta1", "ReferenceGrant", "referencegrants");
+
+/// Which object of ours: the kinds that have verdicts and statuses.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Subject {
+    /// Its kind.
+    pub kind: OwnKind,
+    /// Its name.
+    pub name: ObjectName,
+}
+
+impl fmt::Display for Subject {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.kind.as_str(), self.name)
+    }
+}
+
+/// An object that has a status.
+#[derive(Clone, Debug)]
+pub enum OwnObject {
+    /// A `GatewayRoute`.
+    Route(Arc<RouteObject>),
+    /// A `GatewayPolicy`.
+    Policy(Arc<PolicyObject>),
+}
+
+impl OwnObject {
+    /// Which it is.
+    pub fn subject(&self) -> Subject {
+        let kind = match self {
+            Self::Route(_) => OwnKind::GatewayRoute,
+            Self::Policy(_) => OwnKind::GatewayPolicy,
+        };
+        Subject { kind, name: ObjectName::of(self.metadata()) }
+    }
+
+    /// Name, uid, generation.
+    pub fn metadata(&self) -> &ObjectMeta {
+        match self {
+            Self::Route(object) => &object.metadata,
+            Self::Policy(object) => &object.metadata,
+        }
+    }
+
+    /// What was last said about it.
+    pub fn status(&self) -> &Value {
+        match self {
+            Self::Route(object) => &object.status,
+            Self::Policy(object) => &object.status,
+        }
+    }
+
+    /// The same with another status.
+    pub fn with_status(&self, status: Value) -> Self {
+        match self {
+            Self::Route(object) => Self::Route(Arc::new(RouteObject { status, ..(**object).clone() })),
+            Self::Policy(object) => Self::Policy(Arc::new(PolicyObject { status, ..(**object).clone() })),
+        }
+    }
+}

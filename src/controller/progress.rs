@@ -15,7 +15,7 @@ use tokio::time::Instant;
 use super::status::InEffect;
 use super::status_writer::Board;
 use super::translate::Verdict;
-use super::world::{ObjectName, World};
+use super::world::{Subject, World};
 
 /// Longer than any swap takes; whoever waits for a status may then know that it takes longer.
 const LATE_AFTER: Duration = Duration::from_secs(2);
@@ -23,10 +23,10 @@ const LATE_AFTER: Duration = Duration::from_secs(2);
 /// What waits for being in effect, and what was judged before.
 #[derive(Debug)]
 pub struct Progress {
-    judged: BTreeMap<ObjectName, Arc<Verdict>>,
-    waiting: BTreeMap<ObjectName, Waiting>,
+    judged: BTreeMap<Subject, Arc<Verdict>>,
+    waiting: BTreeMap<Subject, Waiting>,
     /// The generation that a watch (not a list) has shown, and when.
-    arrivals: BTreeMap<ObjectName, (i64, Instant)>,
+    arrivals: BTreeMap<Subject, (i64, Instant)>,
     applied: u64,
     serving_seconds: Histogram,
 }
@@ -47,31 +47,37 @@ impl Progress {
     }
 
     /// A watch has shown this generation of an object.
-    pub fn arrived(&mut self, name: &ObjectName, generation: i64, at: Instant) {
-        self.arrivals.insert(name.clone(), (generation, at));
+    pub fn arrived(&mut self, subject: Subject, generation: i64, at: Instant) {
+        self.arrivals.insert(subject, (generation, at));
     }
 
     /// A translation has come to these verdicts, and offer `number` has what they are about.
-    pub fn judged(&mut self, verdicts: &[Arc<Verdict>], number: u64, world: &World, board: &Board) {
+    pub fn judged<'v, V>(&mut self, verdicts: V, number: u64, world: &World, board: &Board)
+    where
+        V: Iterator<Item = &'v Arc<Verdict>> + Clone,
+    {
         let now = Instant::now();
-        for verdict in verdicts {
-            if self.judged.get(&verdict.object).is_some_and(|known| Arc::ptr_eq(known, verdict)) {
+        let mut count = 0;
+        for verdict in verdicts.clone() {
+            count += 1;
+            let subject = verdict.subject();
+            if self.judged.get(&subject).is_some_and(|known| Arc::ptr_eq(known, verdict)) {
                 continue;
             }
             let late_at = Some(now + LATE_AFTER);
             let waiting = Waiting { number, verdict: Arc::clone(verdict), late_at };
-            self.waiting.insert(verdict.object.clone(), waiting);
-            self.judged.insert(verdict.object.clone(), Arc::clone(verdict));
+            self.waiting.insert(subject.clone(), waiting);
+            self.judged.insert(subject, Arc::clone(verdict));
         }
-        if self.judged.len() > verdicts.len() {
-            let known: BTreeSet<&ObjectName> = verdicts.iter().map(|verdict| &verdict.object).collect();
-            self.judged.retain(|name, _| known.contains(name));
-            self.waiting.retain(|name, _| known.contains(name));
-            board.keep(|name| known.contains(name));
+        if self.judged.len() > count {
+            let known: BTreeSet<Subject> = verdicts.map(|verdict| verdict.subject()).collect();
+            self.judged.retain(|subject, _| known.contains(subject));
+            self.waiting.retain(|subject, _| known.contains(subject));
+            board.keep(|subject| known.contains(subject));
         }
         // What is held back gets its verdict later; anything else without one is none of ours.
         let waiting = &self.waiting;
-        self.arrivals.retain(|name, _| waiting.contains_key(name) || world.held.contains(name));
+        self.arrivals.retain(|subject, _| waiting.contains_key(subject) || world.held.contains(&subject.name));
     }
 
     /// The data plane decides by offer `number` or a later one.
@@ -86,14 +92,14 @@ impl Progress {
         let at = Timestamp::now();
         let applied = self.applied;
         let done = self.waiting.extract_if(.., |_, waiting| waiting.number <= applied && applied > 0);
-        for (name, Waiting { verdict, .. }) in done {
-            let arrival = self.arrivals.remove(&name).filter(|(generation, _)| *generation == verdict.generation);
+        for (subject, Waiting { verdict, .. }) in done {
+            let arrival = self.arrivals.remove(&subject).filter(|(generation, _)| *generation == verdict.generation);
             if let Some((_, since)) = arrival {
                 self.serving_seconds.observe(now.duration_since(since).as_secs_f64());
             }
             let in_effect = InEffect { at, after: arrival.map(|(_, since)| now.duration_since(since)) };
-            if let Some(object) = world.route(&name) {
-                board.post(Arc::clone(object), verdict, Some(in_effect), now);
+            if let Some(object) = world.own_object(&subject) {
+                board.post(object, verdict, Some(in_effect), now);
             }
         }
     }
@@ -106,11 +112,11 @@ impl Progress {
     /// Tells what should be in effect by now and is not.
     pub fn tell_late(&mut self, world: &World, board: &Board) {
         let now = Instant::now();
-        for (name, waiting) in &mut self.waiting {
+        for (subject, waiting) in &mut self.waiting {
             if waiting.late_at.is_some_and(|late_at| late_at <= now) {
                 waiting.late_at = None;
-                if let Some(object) = world.route(name) {
-                    board.post(Arc::clone(object), Arc::clone(&waiting.verdict), None, now);
+                if let Some(object) = world.own_object(subject) {
+                    board.post(object, Arc::clone(&waiting.verdict), None, now);
                 }
             }
         }

@@ -14,9 +14,11 @@ mod pace;
 use std::sync::Arc;
 use std::time::Duration;
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::api::{Patch, PatchParams};
 use kube::{Api, Client};
-use serde_json::json;
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
@@ -28,8 +30,9 @@ use self::board::Job;
 use self::failure::{DEADLINE, WriteError};
 use self::pace::Pace;
 use super::event::Announcement;
-use super::world::{ObjectName, RouteObject};
-use crate::crd::{GROUP, KIND, VERSION};
+use super::translate::OwnKind;
+use super::world::{PolicyObject, RouteObject, Subject};
+use crate::crd::{GROUP, VERSION};
 use crate::observe::metrics::ControlMetrics;
 
 /// Requests under way at once.
@@ -42,8 +45,10 @@ const ADDRESSES_WITHIN: Duration = Duration::from_secs(5);
 /// A status that was written and is worth an Event.
 #[derive(Debug)]
 pub struct Written {
+    /// Which.
+    pub subject: Subject,
     /// As the API server has it now.
-    pub object: RouteObject,
+    pub metadata: ObjectMeta,
     /// What to say.
     pub announcement: Announcement,
 }
@@ -60,10 +65,17 @@ pub struct StatusWriter {
     complained: Option<Instant>,
 }
 
+/// What the API server answers to a write.
+#[derive(Debug)]
+pub struct Answered {
+    metadata: ObjectMeta,
+    status: Value,
+}
+
 struct Done {
-    name: ObjectName,
+    subject: Subject,
     announcement: Option<Announcement>,
-    outcome: Result<RouteObject, WriteError>,
+    outcome: Result<Answered, WriteError>,
 }
 
 impl StatusWriter {
@@ -125,18 +137,18 @@ impl StatusWriter {
     }
 
     fn settle(&mut self, done: Result<Done, tokio::task::JoinError>) {
-        let Ok(Done { name, announcement, outcome }) = done else {
+        let Ok(Done { subject, announcement, outcome }) = done else {
             warn!("a status write ended abnormally");
             return;
         };
         let now = Instant::now();
         match &outcome {
-            Ok(object) => {
-                debug!(object = %name, "status written");
+            Ok(answer) => {
+                debug!(object = %subject, "status written");
                 self.pace.worked();
                 self.count("written");
                 if let Some(announcement) = announcement {
-                    let written = Written { object: object.clone(), announcement };
+                    let written = Written { subject: subject.clone(), metadata: answer.metadata.clone(), announcement };
                     if self.events.try_send(written).is_err() {
                         self.metrics.events.with_label_values(&["dropped"]).inc();
                     }
@@ -144,24 +156,24 @@ impl StatusWriter {
             }
             Err(error) => {
                 self.count(error.result());
-                self.complain(&name, error, now);
+                self.complain(&subject, error, now);
             }
         }
-        self.board.done(&name, &outcome, now);
+        self.board.done(&subject, &outcome, now);
     }
 
     /// One line for a pause, and now and then one for single objects: thousands may fail for one reason.
-    fn complain(&mut self, name: &ObjectName, failure: &WriteError, now: Instant) {
+    fn complain(&mut self, subject: &Subject, failure: &WriteError, now: Instant) {
         let error = failure as &dyn std::error::Error;
         if failure.is_of_the_server() {
             if let Some(pause) = self.pace.failed(now, failure.asked_pause()) {
-                warn!(object = %name, error, ?pause, "cannot write statuses; trying again later");
+                warn!(object = %subject, error, ?pause, "cannot write statuses; trying again later");
             }
         } else if matches!(failure, WriteError::Gone) {
-            debug!(object = %name, "status not written: the object has gone");
+            debug!(object = %subject, "status not written: the object has gone");
         } else if self.complained.is_none_or(|at| now.duration_since(at) >= COMPLAIN_EVERY) {
             self.complained = Some(now);
-            warn!(object = %name, error, "cannot write a status; more of the kind may not be told");
+            warn!(object = %subject, error, "cannot write a status; more of the kind may not be told");
         }
     }
 
@@ -182,24 +194,39 @@ pub async fn sleep_until(time: Option<Instant>) {
     }
 }
 
-/// Server-side apply to the status alone. The uid makes it miss a newer object of the same name.
+/// Writes one status.
 async fn apply(client: Client, manager: String, job: Job) -> Done {
-    let Job { name, uid, status, announcement } = job;
-    let api: Api<RouteObject> = Api::namespaced(client, &name.namespace);
+    let outcome = match job.subject.kind {
+        OwnKind::GatewayRoute => {
+            let api: Api<RouteObject> = Api::namespaced(client, &job.subject.name.namespace);
+            let written = patch(&api, &manager, &job).await;
+            written.map(|RouteObject { metadata, status, .. }| Answered { metadata, status })
+        }
+        OwnKind::GatewayPolicy => {
+            let api: Api<PolicyObject> = Api::namespaced(client, &job.subject.name.namespace);
+            let written = patch(&api, &manager, &job).await;
+            written.map(|PolicyObject { metadata, status, .. }| Answered { metadata, status })
+        }
+    };
+    Done { subject: job.subject, announcement: job.announcement, outcome }
+}
+
+/// Server-side apply to the status alone. The uid makes it miss a newer object of the same name.
+async fn patch<K>(api: &Api<K>, manager: &str, job: &Job) -> Result<K, WriteError>
+where
+    K: Clone + DeserializeOwned + std::fmt::Debug,
+{
+    let name = &job.subject.name;
     let body = json!({
         "apiVersion": format!("{GROUP}/{VERSION}"),
-        "kind": KIND,
-        "metadata": {"name": name.name, "namespace": name.namespace, "uid": uid},
-        "status": status,
+        "kind": job.subject.kind.as_str(),
+        "metadata": {"name": name.name, "namespace": name.namespace, "uid": job.uid},
+        "status": job.status,
     });
-    let parameters = PatchParams::apply(&manager).force();
+    let parameters = PatchParams::apply(manager).force();
     let patch = Patch::Apply(&body);
     let request = api.patch_status(&name.name, &parameters, &patch);
-    let outcome = match timeout(DEADLINE, request).await {
-        Ok(answer) => answer.map_err(WriteError::from),
-        Err(_) => Err(WriteError::TimedOut),
-    };
-    Done { name, announcement, outcome }
+    timeout(DEADLINE, request).await.map_err(|_| WriteError::TimedOut)?.map_err(WriteError::from)
 }
 
 #[cfg(test)]

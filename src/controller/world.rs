@@ -17,12 +17,13 @@ use std::sync::Arc;
 
 pub use self::class::{CONTROLLER, DEFAULT_CLASS};
 pub use super::change::{Change, Kind, Matter, Object, Watched};
-pub use super::object::{GrantObject, ObjectName, PolicyObject, RouteObject};
+pub use super::object::{GrantObject, ObjectName, OwnObject, PolicyObject, RouteObject, Subject};
 pub use super::operator::OperatorFile;
 use k8s_openapi::api::core::v1::{ConfigMap, Endpoints, Service};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use k8s_openapi::api::networking::v1::IngressClass;
 
+use super::translate::OwnKind;
 use crate::config::Cidr;
 
 /// The label by which a slice names its Service.
@@ -127,6 +128,14 @@ impl World {
     /// One policy.
     pub fn policy(&self, name: &ObjectName) -> Option<&Arc<PolicyObject>> {
         self.policies.get(name)
+    }
+
+    /// An object that has a status.
+    pub fn own_object(&self, subject: &Subject) -> Option<OwnObject> {
+        match subject.kind {
+            OwnKind::GatewayRoute => self.routes.get(&subject.name).cloned().map(OwnObject::Route),
+            OwnKind::GatewayPolicy => self.policies.get(&subject.name).cloned().map(OwnObject::Policy),
+        }
     }
 
     /// The ReferenceGrants of a namespace.

@@ -15,13 +15,14 @@ use k8s_openapi::jiff::Timestamp;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
+use super::Answered;
 use super::failure::WriteError;
 use crate::config::Effect;
 use crate::controller::event::{self, Announcement};
 use crate::controller::status::{self, InEffect};
 use crate::controller::translate::{Verdict, is_about_references};
 use crate::controller::watch::jittered;
-use crate::controller::world::{ObjectName, RouteObject};
+use crate::controller::world::{OwnObject, Subject};
 use crate::crd::GatewayRouteStatus;
 
 /// First wait after a failed write; doubles.
@@ -47,11 +48,11 @@ pub struct Board {
 
 #[derive(Debug, Default)]
 struct Inner {
-    entries: BTreeMap<ObjectName, Entry>,
+    entries: BTreeMap<Subject, Entry>,
     /// By the time from which it may be said.
-    waiting: BTreeSet<(Instant, ObjectName)>,
+    waiting: BTreeSet<(Instant, Subject)>,
     /// What may be said now, the worst first.
-    ready: BTreeSet<(Rank, ObjectName)>,
+    ready: BTreeSet<(Rank, Subject)>,
     /// Where clients reach us; none: not known yet, what stands in an object stays.
     addresses: Option<Arc<[String]>>,
 }
@@ -61,7 +62,7 @@ type Rank = (bool, Option<Effect>);
 
 #[derive(Debug)]
 struct Entry {
-    object: Arc<RouteObject>,
+    object: OwnObject,
     verdict: Arc<Verdict>,
     in_effect: Option<InEffect>,
     due: Due,
@@ -87,7 +88,7 @@ enum Due {
 #[derive(Debug)]
 pub struct Job {
     /// Whose status.
-    pub name: ObjectName,
+    pub subject: Subject,
     /// Which of the objects that had this name.
     pub uid: String,
     /// The whole status.
@@ -97,62 +98,62 @@ pub struct Job {
 }
 
 impl Inner {
-    fn schedule(&mut self, name: &ObjectName, due: Due) {
-        let Some(entry) = self.entries.get_mut(name) else { return };
+    fn schedule(&mut self, subject: &Subject, due: Due) {
+        let Some(entry) = self.entries.get_mut(subject) else { return };
         match std::mem::replace(&mut entry.due, due) {
-            Due::At(time) => drop(self.waiting.remove(&(time, name.clone()))),
-            Due::Now(rank) => drop(self.ready.remove(&(rank, name.clone()))),
+            Due::At(time) => drop(self.waiting.remove(&(time, subject.clone()))),
+            Due::Now(rank) => drop(self.ready.remove(&(rank, subject.clone()))),
             Due::Never => {}
         }
         match due {
-            Due::At(time) => drop(self.waiting.insert((time, name.clone()))),
-            Due::Now(rank) => drop(self.ready.insert((rank, name.clone()))),
+            Due::At(time) => drop(self.waiting.insert((time, subject.clone()))),
+            Due::Now(rank) => drop(self.ready.insert((rank, subject.clone()))),
             Due::Never => {}
         }
     }
 
     /// To be looked at from `now` on, unless it is already.
-    fn wake(&mut self, name: &ObjectName, now: Instant) {
-        if self.entries.get(name).is_some_and(|entry| entry.due == Due::Never) {
-            self.schedule(name, Due::At(now));
+    fn wake(&mut self, subject: &Subject, now: Instant) {
+        if self.entries.get(subject).is_some_and(|entry| entry.due == Due::Never) {
+            self.schedule(subject, Due::At(now));
         }
     }
 
     /// What may be said by now becomes ready; what is under way waits for its end.
     fn ripen(&mut self, now: Instant) {
-        while let Some((time, name)) = self.waiting.first().cloned()
+        while let Some((time, subject)) = self.waiting.first().cloned()
             && time <= now
         {
-            let entry = self.entries.get(&name);
+            let entry = self.entries.get(&subject);
             let rank = entry.map_or((true, None), |entry| (entry.verdict.worst().is_none(), entry.verdict.worst()));
-            self.schedule(&name, Due::Now(rank));
-            self.waiting.remove(&(time, name));
+            self.schedule(&subject, Due::Now(rank));
+            self.waiting.remove(&(time, subject));
         }
     }
 
-    fn forget(&mut self, name: &ObjectName) {
-        self.schedule(name, Due::Never);
-        self.entries.remove(name);
+    fn forget(&mut self, subject: &Subject) {
+        self.schedule(subject, Due::Never);
+        self.entries.remove(subject);
     }
 
     fn review(&mut self, now: Instant) {
-        let names: Vec<ObjectName> = self.entries.keys().cloned().collect();
-        for name in names {
-            self.wake(&name, now);
+        let subjects: Vec<Subject> = self.entries.keys().cloned().collect();
+        for subject in subjects {
+            self.wake(&subject, now);
         }
     }
 }
 
 impl Board {
     /// This is to be said about `object`.
-    pub fn post(&self, object: Arc<RouteObject>, verdict: Arc<Verdict>, in_effect: Option<InEffect>, now: Instant) {
+    pub fn post(&self, object: OwnObject, verdict: Arc<Verdict>, in_effect: Option<InEffect>, now: Instant) {
         let mut inner = self.lock();
-        let name = verdict.object.clone();
-        let earlier = inner.entries.get(&name);
+        let subject = verdict.subject();
+        let earlier = inner.entries.get(&subject);
         let due = now + delay(earlier, &verdict);
         let is_under_way = earlier.is_some_and(|entry| entry.is_under_way);
         let announced = earlier.and_then(|entry| entry.announced);
-        inner.schedule(&name, Due::Never);
+        inner.schedule(&subject, Due::Never);
         let entry = Entry {
             object,
             verdict,
@@ -163,30 +164,30 @@ impl Board {
             failures: 0,
             announced,
         };
-        inner.entries.insert(name.clone(), entry);
-        inner.schedule(&name, Due::At(due));
+        inner.entries.insert(subject.clone(), entry);
+        inner.schedule(&subject, Due::At(due));
         drop(inner);
         self.changed.notify_one();
     }
 
     /// The object has been seen again, perhaps with another status.
-    pub fn refresh(&self, object: &Arc<RouteObject>, now: Instant) {
-        let name = object.name();
+    pub fn refresh(&self, object: OwnObject, now: Instant) {
+        let subject = object.subject();
         let mut inner = self.lock();
-        if let Some(entry) = inner.entries.get_mut(&name) {
-            entry.object = Arc::clone(object);
-            inner.wake(&name, now);
+        if let Some(entry) = inner.entries.get_mut(&subject) {
+            entry.object = object;
+            inner.wake(&subject, now);
             drop(inner);
             self.changed.notify_one();
         }
     }
 
     /// Forgets all objects but these.
-    pub fn keep(&self, is_known: impl Fn(&ObjectName) -> bool) {
+    pub fn keep(&self, is_known: impl Fn(&Subject) -> bool) {
         let mut inner = self.lock();
-        let gone: Vec<ObjectName> = inner.entries.keys().filter(|name| !is_known(name)).cloned().collect();
-        for name in gone {
-            inner.forget(&name);
+        let gone: Vec<Subject> = inner.entries.keys().filter(|subject| !is_known(subject)).cloned().collect();
+        for subject in gone {
+            inner.forget(&subject);
         }
     }
 
@@ -215,11 +216,11 @@ impl Board {
     pub(super) fn take(&self, now: Instant) -> Option<Job> {
         let mut inner = self.lock();
         inner.ripen(now);
-        while let Some((rank, name)) = inner.ready.first().cloned() {
-            inner.schedule(&name, Due::Never);
-            inner.ready.remove(&(rank, name.clone()));
+        while let Some((rank, subject)) = inner.ready.first().cloned() {
+            inner.schedule(&subject, Due::Never);
+            inner.ready.remove(&(rank, subject.clone()));
             let addresses = inner.addresses.clone();
-            let Some(entry) = inner.entries.get_mut(&name) else { continue };
+            let Some(entry) = inner.entries.get_mut(&subject) else { continue };
             if entry.is_under_way {
                 entry.is_asked_again = true;
                 continue;
@@ -243,16 +244,16 @@ impl Board {
     }
 
     /// A write has ended.
-    pub(super) fn done(&self, name: &ObjectName, outcome: &Result<RouteObject, WriteError>, now: Instant) {
+    pub(super) fn done(&self, subject: &Subject, outcome: &Result<Answered, WriteError>, now: Instant) {
         let mut inner = self.lock();
-        let Some(entry) = inner.entries.get_mut(name) else { return };
+        let Some(entry) = inner.entries.get_mut(subject) else { return };
         entry.is_under_way = false;
         let is_asked_again = std::mem::take(&mut entry.is_asked_again);
         let again = match outcome {
             Ok(object) => {
                 entry.failures = 0;
-                if entry.object.metadata.uid == object.metadata.uid {
-                    entry.object = Arc::new(RouteObject { status: object.status.clone(), ..(*entry.object).clone() });
+                if entry.object.metadata().uid == object.metadata.uid {
+                    entry.object = entry.object.with_status(object.status.clone());
                 }
                 is_asked_again.then_some(now)
             }
@@ -266,7 +267,7 @@ impl Board {
             }
         };
         if let (Due::Never, Some(again)) = (entry.due, again) {
-            inner.schedule(name, Due::At(again));
+            inner.schedule(subject, Due::At(again));
         }
     }
 }
@@ -274,7 +275,7 @@ impl Board {
 impl Entry {
     /// What is to be written, if it is not there yet.
     fn job(&mut self, addresses: Option<&[String]>, now: Instant) -> Option<Job> {
-        let old = serde_json::from_value(self.object.status.clone()).ok();
+        let old = serde_json::from_value(self.object.status().clone()).ok();
         let status = status::next(&self.verdict, self.in_effect, old.as_ref(), addresses, Timestamp::now())?;
         self.is_under_way = true;
         let may_announce = self.announced.is_none_or(|at| now.duration_since(at) >= EVENT_GAP);
@@ -282,7 +283,7 @@ impl Entry {
         if announcement.is_some() {
             self.announced = Some(now);
         }
-        Some(Job { name: self.verdict.object.clone(), uid: self.verdict.uid.clone(), status, announcement })
+        Some(Job { subject: self.verdict.subject(), uid: self.verdict.uid.clone(), status, announcement })
     }
 }
 
@@ -290,7 +291,7 @@ impl Entry {
 impl Board {
     /// What is to be said about whom, and whether it is in effect.
     pub fn statuses(&self) -> Vec<(String, bool)> {
-        self.lock().entries.iter().map(|(name, entry)| (name.to_string(), entry.in_effect.is_some())).collect()
+        self.lock().entries.iter().map(|(subject, entry)| (subject.name.to_string(), entry.in_effect.is_some())).collect()
     }
 }
 

@@ -10,6 +10,7 @@ use crate::config::{Problem, Slug};
 use crate::controller::fake::{Answer, Fake, Seen};
 use crate::controller::status::InEffect;
 use crate::controller::translate::{OwnKind, RuleCounts, Verdict};
+use crate::controller::world::{ObjectName, OwnObject};
 
 struct Rig {
     fake: Fake,
@@ -48,7 +49,6 @@ impl Rig {
     fn post(&self, name: &str, problems: Vec<Problem>) {
         let metadata = json!({"name": name, "namespace": "shop", "uid": name, "generation": 1});
         let object: RouteObject = serde_json::from_value(json!({"metadata": metadata})).unwrap();
-        let object = Arc::new(object);
         let rules = RuleCounts { written: 1, ..RuleCounts::default() };
         let verdict = Verdict::new(
             (OwnKind::GatewayRoute, &object.metadata),
@@ -58,7 +58,12 @@ impl Rig {
             Vec::new(),
         );
         let at = k8s_openapi::jiff::Timestamp::UNIX_EPOCH;
-        self.board.post(object, Arc::new(verdict), Some(InEffect { at, after: None }), Instant::now());
+        self.board.post(
+            OwnObject::Route(Arc::new(object)),
+            Arc::new(verdict),
+            Some(InEffect { at, after: None }),
+            Instant::now(),
+        );
     }
 
     fn counted(&self, result: &str) -> u64 {
@@ -160,7 +165,7 @@ async fn an_event_follows_a_status_that_is_worse() {
     rig.post("bad", vec![Problem::new("spec.routes[0]", Slug::PathForm, "must begin with /")]);
     rig.until("both written", |rig| rig.counted("written") == 2).await;
     let written = rig.events.recv().await.unwrap();
-    assert_eq!(written.object.name().to_string(), "shop/bad");
+    assert_eq!(written.subject.to_string(), "GatewayRoute shop/bad");
     assert_eq!(written.announcement.reason, "Invalid");
     assert!(rig.events.try_recv().is_err());
 }
@@ -177,4 +182,23 @@ async fn five_thousand_first_statuses_take_less_than_a_minute() {
     assert!(began.elapsed() < Duration::from_secs(12), "{:?} for a fifth of them", began.elapsed());
     let lines: BTreeSet<String> = rig.fake.seen().into_iter().map(|seen| seen.line).collect();
     assert_eq!(lines.len(), 1000, "each is written once");
+}
+
+#[tokio::test]
+async fn a_policy_has_a_status_of_its_own_beside_a_route_of_its_name() {
+    let rig = Rig::start(|_, seen| taken(seen)).await;
+    rig.holding.send_replace(true);
+    rig.post("a", Vec::new());
+    let metadata = json!({"name": "a", "namespace": "shop", "uid": "p", "generation": 2});
+    let policy: PolicyObject = serde_json::from_value(json!({"metadata": metadata})).unwrap();
+    let whose = (OwnKind::GatewayPolicy, &policy.metadata);
+    let verdict = Verdict::new(whose, Vec::new(), RuleCounts::default(), Vec::new(), Vec::new());
+    assert_eq!(verdict.object, ObjectName::new("shop", "a"));
+    let in_effect = InEffect { at: k8s_openapi::jiff::Timestamp::UNIX_EPOCH, after: None };
+    rig.board.post(OwnObject::Policy(Arc::new(policy)), Arc::new(verdict), Some(in_effect), Instant::now());
+    rig.until("both written", |rig| rig.counted("written") == 2).await;
+    let seen = rig.fake.seen();
+    let written = seen.iter().find(|seen| seen.line.contains("/gatewaypolicies/a/status")).unwrap();
+    let body: serde_json::Value = serde_json::from_str(&written.body).unwrap();
+    assert_eq!((&body["kind"], &body["status"]["conditions"][2]["status"]), (&json!("GatewayPolicy"), &json!("True")));
 }

@@ -4,7 +4,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde::Serialize;
 
 use crate::config::{Effect, Problem, Slug};
-use crate::controller::world::ObjectName;
+use crate::controller::world::{ObjectName, Subject};
 use crate::crd::{KIND, POLICY_KIND};
 
 /// The kinds that have verdicts.
@@ -104,6 +104,11 @@ impl Verdict {
             problems,
             conflicts,
         }
+    }
+
+    /// Whom it is about.
+    pub fn subject(&self) -> Subject {
+        Subject { kind: self.kind, name: self.object.clone() }
     }
 
     /// The worst that happens to it; none if all is well.

@@ -5,21 +5,26 @@ use serde_json::json;
 use super::*;
 use crate::config::{Problem, Slug};
 use crate::controller::translate::{OwnKind, RuleCounts};
+use crate::controller::world::RouteObject;
 
-fn object(name: &str, status: serde_json::Value) -> Arc<RouteObject> {
+fn object(name: &str, status: serde_json::Value) -> OwnObject {
     let metadata = serde_json::from_value(json!({"name": name, "namespace": "shop", "uid": name, "generation": 1}));
-    Arc::new(RouteObject { metadata: metadata.unwrap(), spec: json!({}), status })
+    OwnObject::Route(Arc::new(RouteObject { metadata: metadata.unwrap(), spec: json!({}), status }))
 }
 
-fn verdict(object: &Arc<RouteObject>, problems: Vec<Problem>) -> Arc<Verdict> {
+fn verdict(object: &OwnObject, problems: Vec<Problem>) -> Arc<Verdict> {
     let rules = RuleCounts { written: 1, ..RuleCounts::default() };
     Arc::new(Verdict::new(
-        (OwnKind::GatewayRoute, &object.metadata),
+        (OwnKind::GatewayRoute, object.metadata()),
         vec!["a.example.com".to_owned()],
         rules,
         problems,
         Vec::new(),
     ))
+}
+
+fn answered(object: &OwnObject) -> Answered {
+    Answered { metadata: object.metadata().clone(), status: object.status().clone() }
 }
 
 fn in_effect() -> Option<InEffect> {
@@ -35,13 +40,13 @@ fn what_stands_in_the_object_already_is_not_written_again() {
     let board = Board::default();
     let now = Instant::now();
     let first = object("a", json!(null));
-    board.post(Arc::clone(&first), verdict(&first, Vec::new()), in_effect(), now);
+    board.post(first.clone(), verdict(&first, Vec::new()), in_effect(), now);
     let job = board.take(now).unwrap();
     let written = object("a", serde_json::to_value(&job.status).unwrap());
-    board.done(&job.name, &Ok((*written).clone()), now);
+    board.done(&job.subject, &Ok(answered(&written)), now);
     assert!(board.take(now).is_none());
     // The echo of our own write, and a new holder's review, find nothing to say.
-    board.refresh(&written, now);
+    board.refresh(written, now);
     assert!(board.take(now).is_none());
     board.review(now);
     assert!(board.take(now).is_none());
@@ -57,9 +62,9 @@ fn worst_news_goes_first() {
         ("c", vec![Problem::new("spec", Slug::WrongType, "x")]),
     ] {
         let object = object(name, json!(null));
-        board.post(Arc::clone(&object), verdict(&object, problems), in_effect(), now);
+        board.post(object.clone(), verdict(&object, problems), in_effect(), now);
     }
-    let order: Vec<String> = std::iter::from_fn(|| board.take(now)).map(|job| job.name.name).collect();
+    let order: Vec<String> = std::iter::from_fn(|| board.take(now)).map(|job| job.subject.name.name).collect();
     assert_eq!(order, ["c", "b", "a"]);
 }
 
@@ -68,11 +73,11 @@ fn an_object_has_one_write_under_way_and_the_newest_news_follows() {
     let board = Board::default();
     let now = Instant::now();
     let seen = object("a", json!(null));
-    board.post(Arc::clone(&seen), verdict(&seen, Vec::new()), in_effect(), now);
+    board.post(seen.clone(), verdict(&seen, Vec::new()), in_effect(), now);
     let job = board.take(now).unwrap();
-    board.post(Arc::clone(&seen), verdict(&seen, missing()), in_effect(), now);
+    board.post(seen.clone(), verdict(&seen, missing()), in_effect(), now);
     assert!(board.take(now + FLIP).is_none());
-    board.done(&job.name, &Err(WriteError::TimedOut), now);
+    board.done(&job.subject, &Err(WriteError::TimedOut), now);
     assert!(board.take(now + MAX_WAIT).is_some());
 }
 
@@ -81,13 +86,13 @@ fn a_flip_that_does_not_last_is_never_written() {
     let board = Board::default();
     let now = Instant::now();
     let seen = object("a", json!(null));
-    board.post(Arc::clone(&seen), verdict(&seen, Vec::new()), in_effect(), now);
+    board.post(seen.clone(), verdict(&seen, Vec::new()), in_effect(), now);
     let job = board.take(now).unwrap();
     let written = object("a", serde_json::to_value(&job.status).unwrap());
-    board.done(&job.name, &Ok((*written).clone()), now);
-    board.post(Arc::clone(&written), verdict(&written, missing()), in_effect(), now);
+    board.done(&job.subject, &Ok(answered(&written)), now);
+    board.post(written.clone(), verdict(&written, missing()), in_effect(), now);
     assert!(board.take(now + FLIP / 2).is_none());
-    board.post(Arc::clone(&written), verdict(&written, Vec::new()), in_effect(), now);
+    board.post(written.clone(), verdict(&written, Vec::new()), in_effect(), now);
     assert!(board.take(now + FLIP * 2).is_none());
 }
 
@@ -96,13 +101,13 @@ fn failures_wait_and_what_is_gone_is_left_alone() {
     let board = Board::default();
     let now = Instant::now();
     let seen = object("a", json!(null));
-    board.post(Arc::clone(&seen), verdict(&seen, Vec::new()), in_effect(), now);
+    board.post(seen.clone(), verdict(&seen, Vec::new()), in_effect(), now);
     let job = board.take(now).unwrap();
-    board.done(&job.name, &Err(WriteError::TimedOut), now);
+    board.done(&job.subject, &Err(WriteError::TimedOut), now);
     assert!(board.take(now).is_none());
     assert!(board.next_due().is_some_and(|due| due > now && due <= now + MIN_WAIT));
     board.take(now + MIN_WAIT).unwrap();
-    board.done(&job.name, &Err(WriteError::Gone), now);
+    board.done(&job.subject, &Err(WriteError::Gone), now);
     assert!(board.next_due().is_none());
 }
 
@@ -111,12 +116,12 @@ fn what_is_refused_as_it_is_waits_for_a_change() {
     let board = Board::default();
     let now = Instant::now();
     let seen = object("a", json!(null));
-    board.post(Arc::clone(&seen), verdict(&seen, Vec::new()), in_effect(), now);
+    board.post(seen.clone(), verdict(&seen, Vec::new()), in_effect(), now);
     let job = board.take(now).unwrap();
     let refused = kube::Error::Api(Box::new(kube::core::Status { code: 422, ..kube::core::Status::default() }));
-    board.done(&job.name, &Err(refused.into()), now);
+    board.done(&job.subject, &Err(refused.into()), now);
     assert!(board.take(now + MAX_WAIT * 10).is_none());
-    board.post(Arc::clone(&seen), verdict(&seen, Vec::new()), in_effect(), now);
+    board.post(seen.clone(), verdict(&seen, Vec::new()), in_effect(), now);
     assert!(board.take(now + MAX_WAIT).is_some());
 }
 
@@ -126,10 +131,10 @@ fn new_addresses_are_told_to_every_object() {
     let now = Instant::now();
     for name in ["a", "b"] {
         let seen = object(name, json!(null));
-        board.post(Arc::clone(&seen), verdict(&seen, Vec::new()), in_effect(), now);
+        board.post(seen.clone(), verdict(&seen, Vec::new()), in_effect(), now);
         let job = board.take(now).unwrap();
         let written = object(name, serde_json::to_value(&job.status).unwrap());
-        board.done(&job.name, &Ok((*written).clone()), now);
+        board.done(&job.subject, &Ok(answered(&written)), now);
     }
     assert!(board.take(now).is_none());
     board.set_addresses(vec!["203.0.113.7".to_owned()], now);
@@ -145,9 +150,9 @@ fn an_object_has_one_event_a_minute() {
         .map(|step| {
             let seen = object("a", json!(null));
             let problem = Problem::new(format!("spec.routes[{step}]"), Slug::PathForm, "x");
-            board.post(Arc::clone(&seen), verdict(&seen, vec![problem]), in_effect(), now);
+            board.post(seen.clone(), verdict(&seen, vec![problem]), in_effect(), now);
             let job = board.take(now + EVENT_GAP / 3 * step + FLIP).unwrap();
-            board.done(&job.name, &Ok((*seen).clone()), now);
+            board.done(&job.subject, &Ok(answered(&seen)), now);
             job.announcement.is_some()
         })
         .collect();
@@ -160,10 +165,10 @@ fn a_forgotten_object_leaves_nothing_behind() {
     let now = Instant::now();
     for name in ["a", "b"] {
         let seen = object(name, json!(null));
-        board.post(Arc::clone(&seen), verdict(&seen, Vec::new()), in_effect(), now);
+        board.post(seen.clone(), verdict(&seen, Vec::new()), in_effect(), now);
     }
-    board.keep(|name| name.name == "b");
+    board.keep(|subject| subject.name.name == "b");
     assert_eq!(board.pending(), 1);
-    assert_eq!(board.take(now).unwrap().name.name, "b");
+    assert_eq!(board.take(now).unwrap().subject.name.name, "b");
     assert!(board.take(now).is_none() && board.pending() == 0);
 }

@@ -13,6 +13,12 @@
 {{- if .Values.config }}
 - --config=configmap/{{ include "sluice.nameFor" (list . "config") }}
 {{- end }}
+{{- if .Values.service.enabled }}
+- --service={{ include "sluice.fullname" . }}
+{{- end }}
+{{- if .Values.state.enabled }}
+- --state-dir=/var/lib/sluice
+{{- end }}
 {{- $admin := .Values.admin }}
 - --admin={{ contains ":" $admin.address | ternary (printf "[%s]" $admin.address) $admin.address }}:{{ $admin.port }}
 {{- with .Values.workers }}
@@ -68,12 +74,20 @@
 {{- end -}}
 
 {{- define "sluice.volumes" -}}
+{{- if .Values.state.enabled }}
+- name: state
+  {{- toYaml (default (dict "emptyDir" (dict "sizeLimit" "256Mi")) .Values.state.volume) | nindent 2 }}
+{{- end }}
 {{- with .Values.extraVolumes }}
 {{ toYaml . }}
 {{- end }}
 {{- end -}}
 
 {{- define "sluice.volumeMounts" -}}
+{{- if .Values.state.enabled }}
+- name: state
+  mountPath: /var/lib/sluice
+{{- end }}
 {{- with .Values.extraVolumeMounts }}
 {{ toYaml . }}
 {{- end }}

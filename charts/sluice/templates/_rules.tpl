@@ -14,6 +14,10 @@
 - apiGroups: [gateway.networking.k8s.io]
   resources: [referencegrants]
   verbs: [list, watch]
+# What has got worse, or well again, for those who watch a namespace.
+- apiGroups: [events.k8s.io]
+  resources: [events]
+  verbs: [create]
 # Where their servers are; Endpoints for Services that have no slices.
 - apiGroups: [""]
   resources: [services, endpoints]
@@ -25,6 +29,11 @@
 
 {{/* Of kinds without namespace; only with rbac.scope cluster. */}}
 {{- define "sluice.clusterRules" -}}
+# Whether its class is the one that is meant where a route names none.
+- apiGroups: [networking.k8s.io]
+  resources: [ingressclasses]
+  resourceNames: [{{ .Values.ingressClass.name | quote }}]
+  verbs: [list, watch]
 {{- end -}}
 
 {{/* Of its own namespace, by name. */}}
@@ -41,6 +50,13 @@
   resources: [configmaps]
   resourceNames: [{{ include "sluice.nameFor" (list . "config") | quote }}]
   verbs: [list, watch]
+{{- end }}
+{{- if .Values.service.enabled }}
+# Its own Service: the addresses of the load balancer stand in the status of routes.
+- apiGroups: [""]
+  resources: [services]
+  resourceNames: [{{ include "sluice.fullname" . | quote }}]
+  verbs: [get]
 {{- end }}
 {{- end -}}
 

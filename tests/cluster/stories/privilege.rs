@@ -25,6 +25,8 @@ const EVERYWHERE: &[&str] = &[
     // Who may use Services of another namespace.
     "gateway.networking.k8s.io/referencegrants list",
     "gateway.networking.k8s.io/referencegrants watch",
+    // What got worse.
+    "events.k8s.io/events create",
     // Where its servers are.
     "/services list",
     "/services watch",
@@ -32,6 +34,9 @@ const EVERYWHERE: &[&str] = &[
     "/endpoints watch",
     "discovery.k8s.io/endpointslices list",
     "discovery.k8s.io/endpointslices watch",
+    // Whether its class is the default one. Of no namespace.
+    "networking.k8s.io/ingressclasses:sluice list",
+    "networking.k8s.io/ingressclasses:sluice watch",
 ];
 
 /// In its own namespace besides.
@@ -39,6 +44,8 @@ const AT_HOME: &[&str] = &[
     // Who writes status. By name, and it cannot be made or deleted.
     "coordination.k8s.io/leases:sluice-sluice get",
     "coordination.k8s.io/leases:sluice-sluice update",
+    // Where clients reach it, for the status of routes.
+    "/services:sluice get",
 ];
 
 #[test]

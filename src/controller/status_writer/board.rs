@@ -291,7 +291,11 @@ impl Entry {
 impl Board {
     /// What is to be said about whom, and whether it is in effect.
     pub fn statuses(&self) -> Vec<(String, bool)> {
-        self.lock().entries.iter().map(|(subject, entry)| (subject.name.to_string(), entry.in_effect.is_some())).collect()
+        self.lock()
+            .entries
+            .iter()
+            .map(|(subject, entry)| (subject.name.to_string(), entry.in_effect.is_some()))
+            .collect()
     }
 }
 

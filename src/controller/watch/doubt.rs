@@ -7,7 +7,8 @@
 //!
 //! So an empty list is believed at once where nothing was known, and else only if [`ASKED`] lists in a row say
 //! so, [`PAUSE`] apart. What is not empty is believed at once and ends the doubt. Cost: a mass deletion during an
-//! outage is obeyed half a minute late. Whether single objects vanish cannot be doubted in that way: that is what
+//! outage is obeyed half a minute late; and where watches have told of every deletion, which is not counted here, an
+//! empty list after an error is doubted for nothing, which delays the next object by [`PAUSE`] at most. Whether single objects vanish cannot be doubted in that way: that is what
 //! lists are for.
 
 use std::time::Duration;

@@ -39,6 +39,7 @@ pub struct Report {
     is_working: bool,
     /// Counted among those that do not; neither before its first answer.
     is_failing: bool,
+    is_absence_told: bool,
     broken: BTreeSet<ObjectName>,
 }
 
@@ -47,7 +48,16 @@ impl Report {
     pub fn new(watched: Watched, metrics: ControlMetrics, in_touch: InTouch) -> Self {
         let kind = format!("{:?}", watched.kind);
         metrics.watches_failing.with_label_values(&[&kind]).add(0);
-        Self { watched, kind, metrics, in_touch, is_working: false, is_failing: false, broken: BTreeSet::new() }
+        Self {
+            watched,
+            kind,
+            metrics,
+            in_touch,
+            is_working: false,
+            is_failing: false,
+            is_absence_told: false,
+            broken: BTreeSet::new(),
+        }
     }
 
     fn namespace(&self) -> Option<&str> {
@@ -82,9 +92,12 @@ impl Report {
         warn!(kind, namespace, ?pause, "the list is suddenly empty; the last known state stays until it is confirmed");
     }
 
-    /// A kind that need not exist does not, or may not be read.
+    /// A kind that need not exist does not, or may not be read. Asked for again and again, told once.
     pub fn absent(&mut self, failure: &Failure) {
         self.works();
+        if std::mem::replace(&mut self.is_absence_told, true) {
+            return;
+        }
         let (kind, namespace) = (&self.kind, self.namespace());
         info!(kind, namespace, code = failure.code(), "this kind is not there for us; going on without it");
     }

@@ -20,6 +20,8 @@
 )]
 
 mod command;
+mod fault;
+mod fault_proxy;
 mod fixture;
 mod load;
 mod sluice;

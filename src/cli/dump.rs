@@ -1,7 +1,7 @@
 //! `sluice dump`: what a running instance serves, as a file that serves the same.
 
-use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::io::Write;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -9,6 +9,7 @@ use std::time::Duration;
 use crate::config::file;
 
 use super::CliError;
+use super::ask::{Question, ask};
 
 /// Write what a running instance serves as a file that serves the same
 ///
@@ -38,8 +39,6 @@ const NAME: &str = "sluice.yaml";
 const PATIENCE: Duration = Duration::from_secs(30);
 /// Far above what a file may have (32 MiB), so that a dump too long to load can be looked at all the same.
 const MAX_BYTES: u64 = 1 << 30;
-/// Header lines of an admin answer.
-const MAX_HEADERS: usize = 32;
 
 /// Runs the command.
 ///
@@ -50,7 +49,7 @@ pub fn run(args: &Args) -> Result<ExitCode, CliError> {
     if !prints {
         check_is_free(&args.directory)?;
     }
-    let text = ask(args.admin).map_err(|error| {
+    let text = ask_for_dump(args.admin).map_err(|error| {
         CliError::System(std::io::Error::new(error.kind(), format!("cannot ask {} for a dump: {error}", args.admin)))
     })?;
     if prints {
@@ -103,29 +102,14 @@ fn write(directory: &Path, text: &str) -> std::io::Result<()> {
 }
 
 /// The body of the answer of `/dump`.
-fn ask(admin: SocketAddr) -> std::io::Result<String> {
-    let mut stream = TcpStream::connect_timeout(&admin, PATIENCE)?;
-    stream.set_read_timeout(Some(PATIENCE))?;
-    stream.set_write_timeout(Some(PATIENCE))?;
-    // 1.0: the answer ends with the connection, or has its length.
-    write!(stream, "GET /dump HTTP/1.0\r\nHost: {admin}\r\n\r\n")?;
-    let mut answer = Vec::new();
-    stream.take(MAX_BYTES).read_to_end(&mut answer)?;
+fn ask_for_dump(admin: SocketAddr) -> std::io::Result<String> {
+    let host = admin.to_string();
+    let question = Question { address: admin, host: &host, target: "/dump", patience: PATIENCE, max_bytes: MAX_BYTES };
+    let answer = ask(&question)?;
     let unreadable = |why: &str| std::io::Error::new(std::io::ErrorKind::InvalidData, why.to_owned());
-    let mut headers = [httparse::EMPTY_HEADER; MAX_HEADERS];
-    let mut head = httparse::Response::new(&mut headers);
-    let parsed = head.parse(&answer).map_err(|_| unreadable("that is no answer of an admin address"))?;
-    let httparse::Status::Complete(length) = parsed else { return Err(unreadable("the answer is cut off")) };
-    let status = head.code.unwrap_or_default();
-    let told = head.headers.iter().find(|header| header.name.eq_ignore_ascii_case("content-length"));
-    let told: Option<usize> = told.and_then(|header| std::str::from_utf8(header.value).ok()?.parse().ok());
-    let body = answer.get(length..).unwrap_or_default();
-    if told.is_some_and(|told| told != body.len()) {
-        return Err(unreadable("the answer is cut off"));
-    }
-    let text = String::from_utf8(body.to_vec()).map_err(|_| unreadable("the answer is no text"))?;
-    if status != 200 {
-        return Err(unreadable(&format!("it answers {status}: {}", text.trim_end())));
+    let text = String::from_utf8(answer.body).map_err(|_| unreadable("the answer is no text"))?;
+    if answer.status != 200 {
+        return Err(unreadable(&format!("it answers {}: {}", answer.status, text.trim_end())));
     }
     Ok(text)
 }

@@ -1,11 +1,13 @@
 //! The commands, one file each.
 
+mod ask;
 pub mod check;
 pub mod completions;
 pub mod crd;
 pub mod demo;
 pub mod dump;
 pub mod explain;
+pub mod probe;
 pub mod run;
 pub mod translate;
 
@@ -49,6 +51,7 @@ enum Command {
     Explain(explain::Args),
     Translate(translate::Args),
     Dump(dump::Args),
+    Probe(probe::Args),
     Crd(crd::Args),
     Demo(demo::Args),
     Completions(completions::Args),
@@ -104,6 +107,7 @@ pub fn run(cli: Cli) -> Result<ExitCode, CliError> {
         Command::Explain(args) => explain::run(&args),
         Command::Translate(args) => translate::run(&args),
         Command::Dump(args) => dump::run(&args),
+        Command::Probe(args) => probe::run(&args),
         Command::Crd(args) => crd::run(&args),
         Command::Demo(args) => demo::run(&args),
         Command::Completions(args) => completions::run(&args),

@@ -137,7 +137,8 @@ impl Translator {
         let is_as_before = is_same_file && are_equal(&entries, &self.entries);
         if !is_as_before {
             self.admission = admit(&entries, &world.operator, &self.admission);
-            self.generations = Arc::new(entries.iter().map(Entry::generation).collect());
+            let with_routes = entries.iter().filter(|entry| !entry.part.routes.is_empty());
+            self.generations = Arc::new(with_routes.map(Entry::generation).collect());
             self.entries = entries;
             self.operator = Arc::clone(&world.operator);
         }
@@ -229,8 +230,12 @@ impl Translator {
         let mut upstreams = file.upstreams.clone();
         let named: BTreeSet<&UpstreamId> = file.upstreams.iter().map(|upstream| &upstream.id).collect();
         upstreams.extend(of_objects.into_iter().filter(|upstream| !named.contains(&upstream.id)));
-        if let Some(last) = last.filter(|last| are_same(&last.routes, &routes) && are_same(&last.upstreams, &upstreams))
-        {
+        let is_same = |last: &Arc<Gateway>| {
+            are_same(&last.routes, &routes)
+                && are_same(&last.upstreams, &upstreams)
+                && last.generations == self.generations
+        };
+        if let Some(last) = last.filter(is_same) {
             return last;
         }
         Arc::new(Gateway {

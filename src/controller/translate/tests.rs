@@ -179,7 +179,7 @@ fn extended(mut route: Value, extra: &str) -> Value {
 
 fn route_object(name: usize, namespace: usize, age: i64, spec: Value) -> Object {
     let created = Timestamp::from_second(1_700_000_000 + age).unwrap();
-    let metadata = json!({"name": format!("r{name}"), "namespace": format!("n{namespace}"), "uid": format!("{name}-{age}"), "creationTimestamp": created.to_string()});
+    let metadata = json!({"name": format!("r{name}"), "namespace": format!("n{namespace}"), "uid": format!("{name}-{age}"), "generation": age, "creationTimestamp": created.to_string()});
     Object::GatewayRoute(Arc::new(RouteObject {
         metadata: serde_json::from_value(metadata).unwrap(),
         spec,

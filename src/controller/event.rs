@@ -78,7 +78,11 @@ pub fn announcement(verdict: &Verdict, old: Option<&GatewayRouteStatus>) -> Opti
 
 fn reason(slug: Slug) -> &'static str {
     match slug {
-        Slug::DuplicateMatch | Slug::HostOwned | Slug::SettingsConflict => "Conflict",
+        Slug::DuplicateMatch
+        | Slug::HostOwned
+        | Slug::HostNotGranted
+        | Slug::PathNotGranted
+        | Slug::SettingsConflict => "Conflict",
         slug if is_about_references(slug) => "RefsBroken",
         _ => "Invalid",
     }

@@ -276,6 +276,8 @@ impl Entry {
     /// What is to be written, if it is not there yet.
     fn job(&mut self, addresses: Option<&[String]>, now: Instant) -> Option<Job> {
         let old = serde_json::from_value(self.object.status().clone()).ok();
+        // Clients connect to routes, not to policies.
+        let addresses = if matches!(self.object, OwnObject::Policy(_)) { Some(&[][..]) } else { addresses };
         let status = status::next(&self.verdict, self.in_effect, old.as_ref(), addresses, Timestamp::now())?;
         self.is_under_way = true;
         let may_announce = self.announced.is_none_or(|at| now.duration_since(at) >= EVENT_GAP);

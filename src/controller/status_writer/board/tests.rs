@@ -5,7 +5,7 @@ use serde_json::json;
 use super::*;
 use crate::config::{Problem, Slug};
 use crate::controller::translate::{OwnKind, RuleCounts};
-use crate::controller::world::RouteObject;
+use crate::controller::world::{PolicyObject, RouteObject};
 
 fn object(name: &str, status: serde_json::Value) -> OwnObject {
     let metadata = serde_json::from_value(json!({"name": name, "namespace": "shop", "uid": name, "generation": 1}));
@@ -171,4 +171,21 @@ fn a_forgotten_object_leaves_nothing_behind() {
     assert_eq!(board.pending(), 1);
     assert_eq!(board.take(now).unwrap().subject.name.name, "b");
     assert!(board.take(now).is_none() && board.pending() == 0);
+}
+
+#[test]
+fn a_policy_is_not_the_route_of_its_name_and_has_no_address() {
+    let board = Board::default();
+    let now = Instant::now();
+    board.set_addresses(vec!["203.0.113.7".to_owned()], now);
+    let route = object("a", json!(null));
+    let metadata = route.metadata().clone();
+    let policy = OwnObject::Policy(Arc::new(PolicyObject { metadata: metadata.clone(), ..PolicyObject::default() }));
+    for (object, kind) in [(route, OwnKind::GatewayRoute), (policy, OwnKind::GatewayPolicy)] {
+        let verdict = Verdict::new((kind, &metadata), Vec::new(), RuleCounts::default(), Vec::new(), Vec::new());
+        board.post(object, Arc::new(verdict), in_effect(), now);
+    }
+    let jobs: Vec<Job> = std::iter::from_fn(|| board.take(now)).collect();
+    let told = jobs.iter().map(|job| (job.subject.kind.as_str(), job.status.addresses.len()));
+    assert_eq!(told.collect::<Vec<_>>(), [("GatewayRoute", 1), ("GatewayPolicy", 0)]);
 }

@@ -369,6 +369,7 @@ impl Conductor {
             }
             self.offer(translation.gateway, None);
         }
+        self.board.set_operators_addresses(self.world.operator.terms.cluster.addresses.as_deref(), now);
         let verdicts = translation.verdicts.iter().chain(&translation.policies);
         self.progress.judged(verdicts, self.number, &self.world, &self.board);
         self.progress.catch_up(&self.world, &self.board);

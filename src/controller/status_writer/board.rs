@@ -53,8 +53,10 @@ struct Inner {
     waiting: BTreeSet<(Instant, Subject)>,
     /// What may be said now, the worst first.
     ready: BTreeSet<(Rank, Subject)>,
-    /// Where clients reach us; none: not known yet, what stands in an object stays.
-    addresses: Option<Arc<[String]>>,
+    /// Where clients reach us, as our Service says; none: not known yet, what stands in an object stays.
+    of_service: Option<Arc<[String]>>,
+    /// The same as the operator says, who is right.
+    of_operator: Option<Arc<[String]>>,
 }
 
 /// Without problems last; `None` alone would sort first.
@@ -98,6 +100,10 @@ pub struct Job {
 }
 
 impl Inner {
+    fn addresses(&self) -> Option<Arc<[String]>> {
+        self.of_operator.clone().or_else(|| self.of_service.clone())
+    }
+
     fn schedule(&mut self, subject: &Subject, due: Due) {
         let Some(entry) = self.entries.get_mut(subject) else { return };
         match std::mem::replace(&mut entry.due, due) {
@@ -191,11 +197,23 @@ impl Board {
         }
     }
 
-    /// Where clients reach us. Every object says so.
+    /// Where clients reach us, as our Service says. Every object says so.
     pub fn set_addresses(&self, addresses: Vec<String>, now: Instant) {
+        self.change_addresses(now, |inner| inner.of_service = Some(addresses.into()));
+    }
+
+    /// Where clients reach us, as the operator says, if they do.
+    pub fn set_operators_addresses(&self, addresses: Option<&[String]>, now: Instant) {
+        if self.lock().of_operator.as_deref() != addresses {
+            self.change_addresses(now, |inner| inner.of_operator = addresses.map(Arc::from));
+        }
+    }
+
+    fn change_addresses(&self, now: Instant, change: impl FnOnce(&mut Inner)) {
         let mut inner = self.lock();
-        if inner.addresses.as_deref() != Some(addresses.as_slice()) {
-            inner.addresses = Some(addresses.into());
+        let before = inner.addresses();
+        change(&mut inner);
+        if inner.addresses() != before {
             inner.review(now);
             drop(inner);
             self.changed.notify_one();
@@ -219,7 +237,7 @@ impl Board {
         while let Some((rank, subject)) = inner.ready.first().cloned() {
             inner.schedule(&subject, Due::Never);
             inner.ready.remove(&(rank, subject.clone()));
-            let addresses = inner.addresses.clone();
+            let addresses = inner.addresses();
             let Some(entry) = inner.entries.get_mut(&subject) else { continue };
             if entry.is_under_way {
                 entry.is_asked_again = true;

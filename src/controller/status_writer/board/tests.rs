@@ -140,6 +140,11 @@ fn new_addresses_are_told_to_every_object() {
     board.set_addresses(vec!["203.0.113.7".to_owned()], now);
     let told: Vec<Vec<String>> = std::iter::from_fn(|| board.take(now)).map(|job| job.status.addresses).collect();
     assert_eq!(told, [["203.0.113.7"], ["203.0.113.7"]]);
+    // The operator knows better, until they say nothing any more.
+    board.set_operators_addresses(Some(&["edge.example.com".to_owned()]), now);
+    assert_eq!(board.lock().addresses().unwrap().to_vec(), ["edge.example.com"]);
+    board.set_operators_addresses(None, now);
+    assert_eq!(board.lock().addresses().unwrap().to_vec(), ["203.0.113.7"]);
 }
 
 #[test]

@@ -74,7 +74,10 @@ mod tests {
         let good = Answer { status: 404, body: b"no".to_vec() };
         assert_eq!(answer("HTTP/1.1 404 Not Found\r\nContent-Length: 2\r\n\r\nno"), Ok(good.clone()));
         assert_eq!(answer("HTTP/1.1 404 Not Found\r\n\r\nno"), Ok(good));
-        assert_eq!(answer("HTTP/1.1 404 Not Found\r\nContent-Length: 3\r\n\r\nno"), Err("the answer is cut off".into()));
+        assert_eq!(
+            answer("HTTP/1.1 404 Not Found\r\nContent-Length: 3\r\n\r\nno"),
+            Err("the answer is cut off".into())
+        );
         assert_eq!(answer("HTTP/1.1 404 Not"), Err("the answer is cut off".into()));
         assert_eq!(answer("SSH-2.0"), Err("what came is no HTTP answer".into()));
     }

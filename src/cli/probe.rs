@@ -53,13 +53,7 @@ pub fn run(args: &Args) -> Result<ExitCode, CliError> {
     let until = Instant::now() + args.wait;
     let mut all_answer = true;
     for target in &targets {
-        let outcome = loop {
-            match target.ask(args.status) {
-                Err(_) if Instant::now() + PAUSE < until => std::thread::sleep(PAUSE),
-                outcome => break outcome,
-            }
-        };
-        match outcome {
+        match target.ask_until(until, args.status) {
             Ok(status) => println!("{}: {status}", target.url),
             Err(why) => {
                 eprintln!("{}: {why}", target.url);
@@ -93,6 +87,16 @@ impl Target {
             address: format!("{}:{port}", authority.host()),
             target: uri.path_and_query().map_or_else(|| "/".to_owned(), ToString::to_string),
         })
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "a command of one thread, no runtime waits for it")]
+    fn ask_until(&self, until: Instant, wanted: Option<u16>) -> Result<u16, String> {
+        loop {
+            match self.ask(wanted) {
+                Err(_) if Instant::now() + PAUSE < until => std::thread::sleep(PAUSE),
+                outcome => return outcome,
+            }
+        }
     }
 
     /// The status, if it is one that counts.

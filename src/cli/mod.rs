@@ -116,7 +116,10 @@ pub fn run(cli: Cli) -> Result<ExitCode, CliError> {
 
 /// Logs go to stderr: stdout is for the access log and for what commands print.
 fn start_logging(format: LogFormat, default_level: &str) {
-    let filter = EnvFilter::try_from_env("SLUICE_LOG").unwrap_or_else(|_| EnvFilter::new(default_level));
+    let filter = EnvFilter::try_from_env("SLUICE_LOG").unwrap_or_else(|_| {
+        // The client of the API server calls each failed request an error; whoever asked says what became of it.
+        EnvFilter::new(format!("{default_level},kube_client=off"))
+    });
     let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     match format {
         LogFormat::Json => logs.json().flatten_event(true).init(),

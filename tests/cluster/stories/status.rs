@@ -108,7 +108,7 @@ fn a_broken_route_harms_nobody_else() {
         &format!("{{hosts: [a.example.com], rateLimits: [{{name: a, rate: '5'}}], {backends}}}"),
         "must be a rate such as 100/s",
     );
-    let later = ["cors: {}", "security: {basic: {}}", "use: [limits]", "priority: 1", "mirrors: [{}]"];
+    let later = ["cors: {}", "security: {basic: {}}", "compression: {}", "buffering: {}", "mirrors: [{}]"];
     for field in later {
         refused(&format!("{{hosts: [a.example.com], {field}, {backends}}}"), "is not supported yet");
     }
